@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, a contract. exitUsage beats exitFailed.
+const (
+	exitOK     = 0 // done, nothing to object to
+	exitFailed = 1 // the input was judged and failed
+	exitUsage  = 2 // could not judge: usage, I/O, invalid policies
+)
+
+// errFailed ends a command with exitFailed after it has written its result.
+// Errors that wrap it are printed; errFailed itself is not.
+var errFailed = errors.New("failed")
+
+// command is the program with its streams, so that a test can run it whole.
+type command struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+}
+
+func newCommand() *command {
+	return &command{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+}
+
+// Main runs the command line args and returns the exit code.
+func (c *command) Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := c.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	switch {
+	case err == nil:
+		return exitOK
+	case err == errFailed:
+		return exitFailed
+	}
+	fmt.Fprintf(c.Stderr, "trafficpolicy: %v\n", err)
+	if errors.Is(err, errFailed) {
+		return exitFailed
+	}
+	return exitUsage
+}
+
+// root builds the command tree. Cobra stays silent: Main prints once.
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "trafficpolicy",
+		Short:         "Compile and verify TrafficPolicy and GlobalTrafficPolicy objects",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetIn(c.Stdin)
+	root.SetOut(c.Stdout)
+	root.SetErr(c.Stderr)
+	common := &commonFlags{}
+	common.register(root)
+	root.AddCommand(
+		c.versionCmd(),
+	)
+	return root
+}
