@@ -1,0 +1,65 @@
+# Everything a developer or CI does with this repository. `make help` lists it.
+
+GO      ?= go
+BIN     := bin
+COMMIT  := $(shell git rev-parse --short=12 HEAD 2>/dev/null)
+VERSION := $(shell git describe --tags --dirty 2>/dev/null)
+PKG     := github.com/trafficpolicy/trafficpolicy
+LDFLAGS := -s -w -X $(PKG)/internal/version.commit=$(COMMIT) -X $(PKG)/internal/version.version=$(VERSION)
+SOAK    ?= 20
+
+# Packages whose tests need a kernel (root, nftables, network namespaces).
+KERNEL_PKGS := ./backends/nftables/... ./internal/kerneltest/... ./cmd/tploader/...
+
+.PHONY: help build cross test test-kernel lint fmt-check generate golden fuzz bench soak demo clean deps
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: ## Build bin/trafficpolicy and, on Linux, bin/tploader
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+cross: ## Cross-build every platform we ship, to check that it builds
+	@set -e; for os in linux darwin windows; do for arch in amd64 arm64; do \
+	  echo "trafficpolicy $$os/$$arch"; \
+	  CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -o /dev/null ./cmd/trafficpolicy; done; done
+	@set -e; for arch in amd64 arm64; do echo "tploader linux/$$arch"; \
+	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -o /dev/null ./cmd/tploader; done
+
+deps: ## Install what demo and tests need from the system (nftables, iproute2), when root
+	@scripts/deps
+
+test: deps ## Run all tests; those that need a kernel run when root
+	$(GO) test ./...
+
+test-kernel: deps ## Run the tests that need a kernel; a skip is a failure
+	TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 $(KERNEL_PKGS)
+
+lint: fmt-check ## Formatting, vet and staticcheck
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fmt-check:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; fi
+
+generate: ## Regenerate generated files
+	$(GO) generate ./...
+
+golden: ## Rewrite golden files and the examples in the docs; read the diff before you commit
+	TRAFFICPOLICY_UPDATE=1 $(GO) test ./cmd/... ./compiler/... ./verify/... ./backends/... ./docs/...
+
+FUZZTIME ?= 10s
+fuzz: ## Run every fuzz target for FUZZTIME (10s)
+	@scripts/fuzz $(FUZZTIME)
+
+bench: ## Run the benchmarks (benchstat format)
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+soak: deps ## Run the random and kernel tests SOAK (20) times as long
+	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...
+
+demo: deps build ## Guide's policies in namespaces: lint, simulate, compile, apply, real packets
+	@$(GO) run ./internal/demo
+
+clean: ## Remove what was built
+	rm -rf $(BIN)

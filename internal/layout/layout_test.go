@@ -1,0 +1,118 @@
+// Package layout holds the test that keeps the import table of
+// docs/architecture.md true.
+package layout
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/trafficpolicy/trafficpolicy/"
+
+// allowed says what the packages below a folder may import of this module. The
+// longest folder that fits counts; a folder may always import itself. What is
+// not listed may be imported by nobody but cmd.
+var allowed = []struct {
+	folder  string
+	imports []string
+}{
+	{"model", nil},
+	{"compiler", []string{"model"}},
+	{"compiler/space", []string{"model"}},
+	{"verify", []string{"model", "compiler", "compiler/space", "verify"}},
+	{"verify/simulate", []string{"model", "compiler"}},
+	{"verify/oracle", []string{"model", "compiler"}},
+	{"backends/bundle", []string{"model", "compiler"}},
+	{"backends/nftables", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
+	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/netns", "internal/state"}},
+	{"internal/synth", []string{"model"}},
+	{"internal/version", nil},
+}
+
+// forbidden lists imports that would undo a promise of the layout.
+var forbidden = []struct{ from, to, why string }{
+	{"model", "*", "model is plain data: the standard library only"},
+	{"verify/simulate", "compiler/space", "simulate is the reference that space is compared with"},
+	{"verify/oracle", "compiler/space", "the oracle is what the algebra is compared with"},
+	{"cmd/trafficpolicy", "backends/nftables/load", "the compiler needs no kernel"},
+	{"cmd/trafficpolicy", "github.com/vishvananda/netlink", "the compiler needs no kernel"},
+	{"cmd/trafficpolicy", "github.com/mdlayher/netlink", "the compiler needs no kernel"},
+	{"cmd/trafficpolicy", "net/http", "the compiler needs no network"},
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string // direct, without tests
+	Deps       []string // transitive
+	Standard   bool
+}
+
+func list(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps,Standard", module+"...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var ps []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return ps
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+}
+
+func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+
+func TestImportsPointOneWay(t *testing.T) {
+	for _, p := range list(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		best := -1
+		for i, a := range allowed {
+			if within(from, a.folder) && (best < 0 || len(a.folder) > len(allowed[best].folder)) {
+				best = i
+			}
+		}
+		if best < 0 {
+			continue // cmd, demo and test harnesses join the rooms
+		}
+		for _, imp := range p.Imports {
+			to, ours := strings.CutPrefix(imp, module)
+			if !ours || within(to, allowed[best].folder) {
+				continue
+			}
+			ok := false
+			for _, a := range allowed[best].imports {
+				ok = ok || to == a
+			}
+			if !ok {
+				t.Errorf("%s imports %s, but only %q may be imported there", from, to, allowed[best].imports)
+			}
+		}
+	}
+}
+
+func TestForbiddenImports(t *testing.T) {
+	for _, p := range list(t) {
+		from := strings.TrimPrefix(p.ImportPath, module)
+		for _, f := range forbidden {
+			if from != f.from {
+				continue
+			}
+			for _, dep := range p.Deps {
+				to := strings.TrimPrefix(dep, module)
+				if to == f.to || f.to == "*" && strings.Contains(dep, ".") {
+					t.Errorf("%s depends on %s: %s", from, to, f.why)
+				}
+			}
+		}
+	}
+}
