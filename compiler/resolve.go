@@ -2,32 +2,59 @@ package compiler
 
 import (
 	"net/netip"
+	"sync"
+
+	"go4.org/netipx"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // Resolver answers which addresses a peer means (SEMANTICS section 3). It is
 // safe for concurrent use.
-type Resolver struct{}
+type Resolver struct {
+	options   Options
+	addresses *Addresses
+	pods      *podIndex
 
-// Problem is why a peer has no addresses.
+	services  map[objectName]*model.Service
+	byNS      map[string][]*model.Service       // services by namespace, in inventory order
+	slices    map[objectName][]*model.Endpoints // EndpointSlices by the Service they belong to
+	endpoints map[objectName][]*model.Endpoints // Endpoints objects, likewise
+	held      map[string]bool                   // namespaces that the inventory holds
+	given     struct{ namespaces, pods, services bool }
+
+	known sync.Map // peerKey to *Resolution
+}
+
+// objectName names an object of a namespaced kind.
+type objectName struct{ namespace, name string }
+
+// Problem is why a peer has no addresses, or not all of them.
 type Problem uint8
 
 const (
 	Resolved         Problem = iota
 	NoAddresses              // it exists and has no addresses just now
 	UnknownReference         // the inventory holds no such Service or namespace
-	IsExternalName           // a Service of type ExternalName
+	IsExternalName           // a Service of type ExternalName, or "*" where one of the Services is
 	UnknownName              // an fqdn without known addresses
 	NoInventory              // no object of the needed kind was given at all
 )
 
+// FailsOpen reports whether a deny or reject rule with such a peer would let
+// pass what it was written to stop. Having no addresses just now is no failure.
+func (p Problem) FailsOpen() bool { return p != Resolved && p != NoAddresses }
+
 // Resolution is what a peer means.
 type Resolution struct {
 	// Prefixes are masked, unmapped, disjoint and sorted: IPv4 first, then by
-	// address. Shared; do not change.
+	// address; as few as express the set, so that 10.0.0.0/25 and 10.0.0.128/25
+	// are one. Shared; do not change.
 	Prefixes []netip.Prefix
-	Problem  Problem
+	// Problem is Resolved where there are prefixes, but for one case: the service
+	// "*" of a namespace in which some Services are of type ExternalName is
+	// IsExternalName and has the addresses of the others.
+	Problem Problem
 }
 
 // Unknown reports whether the addresses are an unknown set rather than none:
@@ -35,24 +62,140 @@ type Resolution struct {
 func (r *Resolution) Unknown() bool { return r.Problem == UnknownName || r.Problem == NoInventory }
 
 // NewResolver returns a resolver of names against inv.
-func NewResolver(inv *model.Inventory, o Options) *Resolver { return &Resolver{} }
+func NewResolver(inv *model.Inventory, o Options) *Resolver {
+	return newResolver(inv, o, NewAddresses(inv))
+}
 
-// Peer resolves one peer. Results are kept: equal peers resolve once.
-func (r *Resolver) Peer(p *model.Peer) *Resolution { return nil }
+func newResolver(inv *model.Inventory, o Options, addresses *Addresses) *Resolver {
+	r := &Resolver{
+		options:   o,
+		addresses: addresses,
+		pods:      newPodIndex(inv.Pods),
+		services:  make(map[objectName]*model.Service, len(inv.Services)),
+		byNS:      map[string][]*model.Service{},
+		slices:    map[objectName][]*model.Endpoints{},
+		endpoints: map[objectName][]*model.Endpoints{},
+		held:      map[string]bool{},
+	}
+	r.given.namespaces = len(inv.Namespaces) > 0
+	r.given.pods = len(inv.Pods) > 0
+	r.given.services = len(inv.Services) > 0
+	for _, s := range inv.Services {
+		r.services[objectName{s.Namespace, s.Name}] = s
+		r.byNS[s.Namespace] = append(r.byNS[s.Namespace], s)
+		r.held[s.Namespace] = true
+	}
+	for _, e := range inv.Endpoints {
+		of := r.endpoints
+		if e.Slice {
+			of = r.slices
+		}
+		name := objectName{e.Namespace, e.Service}
+		of[name] = append(of[name], e)
+		r.held[e.Namespace] = true
+	}
+	for _, n := range inv.Namespaces {
+		r.held[n.Name] = true
+	}
+	for ns := range r.pods.namespaces {
+		r.held[ns] = true
+	}
+	for _, t := range inv.Templates {
+		r.held[t.Namespace] = true
+	}
+	return r
+}
 
-// ListMode says what an fqdn or unresolved peer becomes in a rule list.
-type ListMode uint8
+// HoldsNamespace reports whether the inventory has the namespace itself or any
+// object in it.
+func (r *Resolver) HoldsNamespace(name string) bool { return r.held[name] }
 
-const (
-	// ForAnalysis: what is unknown is an atom, a known fqdn is its addresses.
-	ForAnalysis ListMode = iota
-	// ForArtifact: every fqdn is an atom that carries its known addresses, since
-	// they change under the artifact; anything else unknown matches nothing.
-	ForArtifact
-)
+// Addresses returns the index of who owns which address.
+func (r *Resolver) Addresses() *Addresses { return r.addresses }
 
-// RuleList returns the rules of policies for direction d, in order. policies
-// are those that select one class, sorted by [model.ComparePolicies].
-func (r *Resolver) RuleList(policies []*model.Policy, d model.Direction, m ListMode) *model.RuleList {
-	return nil
+// peerKey is what two peers have in common that mean the same addresses.
+type peerKey struct {
+	kind            model.PeerKind
+	direction       model.Direction // of services only
+	namespace, name string
+}
+
+// Peer resolves one peer of a rule of direction d: a Service's clusterIPs count
+// for egress only. Results are kept: equal peers resolve once.
+func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
+	key := peerKey{kind: p.Kind}
+	switch p.Kind {
+	case model.PeerCIDR:
+		return &Resolution{Prefixes: []netip.Prefix{p.CIDR}}
+	case model.PeerService:
+		key.direction, key.namespace, key.name = d, p.Service.Namespace, p.Service.Name
+	case model.PeerNamespace:
+		key.namespace = p.Namespace
+	case model.PeerWorkload:
+		key.namespace, key.name = p.Workload.Namespace, p.Workload.Labels.String()
+	case model.PeerFQDN:
+		key.name = p.FQDN
+	}
+	if res, ok := r.known.Load(key); ok {
+		return res.(*Resolution)
+	}
+	res, _ := r.known.LoadOrStore(key, r.resolve(p, d))
+	return res.(*Resolution)
+}
+
+func (r *Resolver) resolve(p *model.Peer, d model.Direction) *Resolution {
+	switch p.Kind {
+	case model.PeerService:
+		return r.service(p.Service, d)
+	case model.PeerNamespace:
+		return r.workload(p.Namespace, nil)
+	case model.PeerWorkload:
+		return r.workload(p.Workload.Namespace, p.Workload.Labels)
+	default:
+		return r.fqdn(p.FQDN)
+	}
+}
+
+func (r *Resolver) fqdn(name string) *Resolution {
+	addrs := r.options.Resolve[name]
+	if len(addrs) == 0 {
+		return &Resolution{Problem: UnknownName}
+	}
+	return resolution(addrs)
+}
+
+// workload resolves the pods of a namespace that carry all of ls.
+func (r *Resolver) workload(namespace string, ls model.Labels) *Resolution {
+	switch {
+	case r.held[namespace] && !r.given.pods, !r.held[namespace] && !r.given.pods && !r.given.namespaces:
+		return &Resolution{Problem: NoInventory}
+	case !r.held[namespace]:
+		return &Resolution{Problem: UnknownReference}
+	}
+	var addrs []netip.Addr
+	for _, p := range r.pods.matching(namespace, ls) {
+		addrs = append(addrs, r.addresses.Of(p)...)
+	}
+	return resolution(addrs)
+}
+
+// resolution is the set of addrs, which may repeat.
+func resolution(addrs []netip.Addr) *Resolution {
+	if len(addrs) == 0 {
+		return &Resolution{Problem: NoAddresses}
+	}
+	return &Resolution{Prefixes: prefixes(addrs)}
+}
+
+// prefixes returns the fewest prefixes that are exactly addrs, sorted.
+func prefixes(addrs []netip.Addr) []netip.Prefix {
+	var b netipx.IPSetBuilder
+	for _, a := range addrs {
+		b.Add(a.WithZone(""))
+	}
+	set, err := b.IPSet()
+	if err != nil { // an invalid address, which the decoder lets nobody have
+		return nil
+	}
+	return set.Prefixes()
 }
