@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"strings"
 
@@ -32,8 +31,10 @@ type Program struct {
 	// NodeName and NodeAddrs are of the target's node; in pod scope the node the pod runs on.
 	NodeName  string
 	NodeAddrs []netip.Addr // sorted
-	Pods      []ProgramPod // governed pods with an address, sorted by Ref
-	Classes   []ProgramClass
+	// Pods are the governed pods with an address, sorted by Ref. An address
+	// stands once: where pods of one class claim the same, the first has it.
+	Pods    []ProgramPod
+	Classes []ProgramClass
 	// Names holds every fqdn of the rule lists with the addresses known now,
 	// sorted by name.
 	Names []ProgramName
@@ -79,10 +80,65 @@ type UnknownDeny struct {
 	Known []netip.Addr
 }
 
-// Compile builds the program of the target. Errors are of type *Refusal where
-// the policies must not be compiled (exit 1), anything else could not be judged.
+// Compile builds the program of o.Target. Errors are of type [*Refusal] where
+// the policies must not be compiled (exit 1) and of type [*UnknownTarget] where
+// there is no such node or pod; these and all others could not be judged (exit 2).
+//
+// A pod that is not governed has an empty program, with a warning that says why.
 func Compile(ctx context.Context, in *Input, o CompileOptions) (*Program, error) {
-	return nil, errors.New("not written yet")
+	return NewCompiler(in, o).Compile(ctx, o.Target)
+}
+
+// Compiler builds the programs of many targets of one input. It is safe for
+// concurrent use.
+type Compiler struct {
+	input    *Input
+	options  CompileOptions // Target does not count
+	index    *PolicyIndex
+	resolver *Resolver
+	nodes    map[string]*model.Node
+	podsOn   map[string][]*model.Pod // by node, in inventory order
+}
+
+// NewCompiler indexes in. o.Target does not count.
+func NewCompiler(in *Input, o CompileOptions) *Compiler {
+	c := &Compiler{
+		input:    in,
+		options:  o,
+		index:    NewPolicyIndex(in.Policies),
+		resolver: NewResolver(in.Inventory, o.Options),
+		nodes:    make(map[string]*model.Node, len(in.Inventory.Nodes)),
+		podsOn:   map[string][]*model.Pod{},
+	}
+	for _, n := range in.Inventory.Nodes {
+		c.nodes[n.Name] = n
+	}
+	for _, p := range in.Inventory.Pods {
+		if p.NodeName != "" {
+			c.podsOn[p.NodeName] = append(c.podsOn[p.NodeName], p)
+		}
+	}
+	return c
+}
+
+// Compile builds the program of t, as the function [Compile] does.
+func (c *Compiler) Compile(ctx context.Context, t Target) (*Program, error) {
+	b, err := c.find(t) // the pods of the target, and its node
+	if err != nil {
+		return nil, err
+	}
+	if err := b.lists(ctx); err != nil { // governed pods, classes and their rule lists
+		return nil, err
+	}
+	b.names() // every fqdn of the lists
+	if err := b.closeUnknown(); err != nil {
+		return nil, err
+	}
+	b.checkPolicies()  // there are some
+	b.checkPeers()     // no deny fails open
+	b.checkBroken()    // the inventory could be read
+	b.checkConflicts() // no address has two meanings
+	return b.finish()
 }
 
 // Refusal is why policies must not be compiled. It lists every reason.

@@ -1,0 +1,120 @@
+package compiler
+
+import (
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// rulePeer is one peer of the program's rules.
+type rulePeer struct {
+	ref   model.RuleRef
+	index int // in the rule's peer list
+}
+
+func (p rulePeer) peer() *model.Peer { return &p.ref.Rule().Peers[p.index] }
+
+// String returns the peer's name, such as TrafficPolicy/default/agent#egress[1].to[0].
+func (p rulePeer) String() string { return p.ref.Peer(p.index) }
+
+// rulePeers yields every peer of the policies that the program enforces, each
+// once, in evaluation order.
+func (b *build) rulePeers() iter.Seq[rulePeer] {
+	var policies []*model.Policy
+	seen := map[*model.Policy]bool{}
+	for _, c := range b.program.Classes {
+		for _, p := range c.Policies {
+			if !seen[p] {
+				seen[p] = true
+				policies = append(policies, p)
+			}
+		}
+	}
+	slices.SortFunc(policies, model.ComparePolicies)
+	return func(yield func(rulePeer) bool) {
+		for _, p := range policies {
+			for _, d := range model.Directions {
+				for i, rule := range p.Rules(d) {
+					for j := range rule.Peers {
+						if !yield(rulePeer{model.RuleRef{Policy: p, Direction: d, Index: i}, j}) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// checkPolicies refuses to compile nothing, which would open what is closed now.
+func (b *build) checkPolicies() {
+	if len(b.input.Policies) > 0 {
+		return
+	}
+	if b.options.AllowEmpty {
+		b.warn("no policies: the program enforces nothing")
+		return
+	}
+	b.refuse("no policies: the program would open everything (--allow-empty compiles it all the same)")
+}
+
+// checkPeers refuses deny and reject rules of which a peer would let pass what
+// it was written to stop, and warns of allow rules, which fail closed.
+func (b *build) checkPeers() {
+	for p := range b.rulePeers() {
+		peer, rule := p.peer(), p.ref.Rule()
+		res := b.resolver.Peer(peer, p.ref.Direction)
+		if !res.Problem.FailsOpen() {
+			continue
+		}
+		why := b.resolver.Explain(peer, res)
+		switch {
+		case rule.Action.Allows():
+			b.warn("%s: %s: allows nothing: %s", peer.Pos, p, why)
+		case b.options.AllowUnresolved:
+			b.warn("%s: %s: the %s stops nothing: %s", peer.Pos, p, rule.Action, why)
+		default:
+			b.refuse("%s: %s: the %s would stop nothing: %s (--allow-unresolved compiles it all the same)", peer.Pos, p, rule.Action, why)
+		}
+	}
+}
+
+// checkBroken refuses an inventory with objects that could not be read: a pod
+// among them would be unprotected, an address among them missing from its rules.
+func (b *build) checkBroken() {
+	for _, o := range b.input.Inventory.Broken {
+		kind, _, _ := strings.Cut(o.Ref, "/")
+		lacks := "rules that name it lack its addresses"
+		if kind == "Pod" {
+			lacks = "it is unprotected, and " + lacks
+		}
+		if b.options.SkipBroken {
+			b.warn("%s: %s cannot be read: %s", o.Pos, o.Ref, lacks)
+			continue
+		}
+		b.refuse("%s: %s cannot be read (with --skip-broken %s)", o.Pos, o.Ref, lacks)
+	}
+}
+
+// checkConflicts refuses an address of one of the target's pods that another pod
+// claims with equal right, unless the same policies govern both.
+func (b *build) checkConflicts() {
+	ours := make(map[*model.Pod]bool, len(b.pods))
+	for _, p := range b.pods {
+		ours[p] = true
+	}
+	for _, c := range b.resolver.Addresses().Conflicts() {
+		if !slices.ContainsFunc(c.Pods, func(p *model.Pod) bool { return ours[p] }) {
+			continue
+		}
+		first := b.index.Governing(c.Pods[0], b.options.Options)
+		for _, p := range c.Pods[1:] {
+			if !slices.Equal(first, b.index.Governing(p, b.options.Options)) {
+				b.refuse("address %s is claimed by pods that different policies govern: %s", c.Addr, listPods(c.Pods))
+				break
+			}
+		}
+	}
+}
