@@ -1,5 +1,14 @@
 // Package space is the algebra of rule lists: it turns first match over ordered
 // rules into one decision for every packet, as disjoint pieces.
+//
+// What its results guarantee:
+//
+//   - [Flatten] decides every packet of a family as the first matching rule of
+//     the list does, at a cost that follows the list's length and not its
+//     square; where explicit decisions would not fit in memory it says so.
+//   - The outcome depends on the rule list alone: no map order, no clock.
+//
+// A packet is a remote address and a point of the L4 axis ([model.L4]).
 package space
 
 import (
@@ -33,9 +42,9 @@ type Entry struct {
 }
 
 // Decision says which rule matches first at each point of the L4 axis. Cells
-// are sorted and disjoint; where none holds the point, decision Else decides,
-// and where Else is NoDecision no rule matches. Else chains share what hosts
-// inherit; they end.
+// are sorted and disjoint, and neighbours that abut differ; where none holds the
+// point, decision Else decides, and where Else is NoDecision no rule matches.
+// Else chains share what hosts inherit; they have at most ten links.
 type Decision struct {
 	Cells []Cell
 	Else  DecisionID
@@ -47,7 +56,8 @@ type Cell struct {
 	// Rule is an index in RuleList.Rules, or NoRule.
 	Rule int32
 	// If lists rules before Rule that match where the address is in their atom,
-	// in order. Nil without atoms.
+	// in order, each atom once. Nil without atoms. It may be shared with other
+	// cells and must not be changed.
 	If []Conditional
 }
 
@@ -62,14 +72,3 @@ type Range struct {
 	First, Last netip.Addr
 	Decision    DecisionID
 }
-
-// Flatten computes the table of a list. Prefixes of a peer with an Atom are
-// ignored: the atom alone stands for it.
-func Flatten(list *model.RuleList, f model.Family) *Table { return nil }
-
-// Lookup returns the cell of a packet; its range is trimmed to where it holds.
-func (t *Table) Lookup(a netip.Addr, x model.L4) Cell { return Cell{} }
-
-// Ranges returns the table as disjoint, sorted ranges that cover the family's
-// space, equal neighbours merged.
-func (t *Table) Ranges() []Range { return nil }

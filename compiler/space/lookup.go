@@ -1,0 +1,63 @@
+package space
+
+import (
+	"net/netip"
+	"slices"
+	"sort"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// Decide returns the decision of address a, which must be of the table's family
+// and unmapped.
+func (t *Table) Decide(a netip.Addr) DecisionID {
+	key := block{toAddress(a), uint8(a.BitLen())}
+	for {
+		// The last entry not behind key contains a, or lies beside it; then an
+		// entry around a is at most as long as what the two have in common.
+		i := sort.Search(len(t.Entries), func(i int) bool { return toBlock(t.Entries[i].Prefix).compare(key) > 0 }) - 1
+		if e := &t.Entries[i]; e.Prefix.Contains(a) {
+			return e.Decision
+		}
+		key = common(toBlock(t.Entries[i].Prefix), toAddress(a))
+	}
+}
+
+// common returns the longest block shorter than b around both a and b, of which
+// one does not contain the other.
+func common(b block, a address) block {
+	for b.bits--; !b.contains(a); b.bits-- {
+	}
+	hi, lo := hostMask(b.bits)
+	return block{address{a.hi &^ hi, a.lo &^ lo}, b.bits}
+}
+
+// Lookup returns the cell of a packet; its range is trimmed to where it holds.
+// Where no rule matches, its Rule is NoRule.
+func (t *Table) Lookup(a netip.Addr, x model.L4) Cell { return t.At(t.Decide(a), x) }
+
+// At returns the cell of decision id that holds x, as Lookup does.
+func (t *Table) At(id DecisionID, x model.L4) Cell {
+	holds := model.AllL4
+	for ; id != NoDecision; id = t.Decisions[id].Else {
+		cells := t.Decisions[id].Cells
+		i, _ := slices.BinarySearchFunc(cells, x, func(c Cell, x model.L4) int {
+			if c.Last < x {
+				return -1
+			}
+			return 1
+		})
+		if i < len(cells) && cells[i].First <= x {
+			c := cells[i]
+			c.First, c.Last = max(c.First, holds.First), min(c.Last, holds.Last)
+			return c
+		}
+		if i > 0 {
+			holds.First = max(holds.First, cells[i-1].Last+1)
+		}
+		if i < len(cells) {
+			holds.Last = min(holds.Last, cells[i].First-1)
+		}
+	}
+	return Cell{L4Range: holds, Rule: NoRule}
+}
