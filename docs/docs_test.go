@@ -43,7 +43,7 @@ func TestExamples(t *testing.T) {
 			if got == string(text) {
 				return
 			}
-			if os.Getenv("TRAFFICPOLICY_UPDATE") != "" {
+			if os.Getenv("UPDATE") != "" {
 				if err := os.WriteFile(page, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}

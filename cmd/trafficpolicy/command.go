@@ -63,6 +63,8 @@ func (c *command) root() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+
+		PersistentPreRunE: applyProject,
 	}
 	root.SetIn(c.Stdin)
 	root.SetOut(c.Stdout)
@@ -70,6 +72,7 @@ func (c *command) root() *cobra.Command {
 	common := &commonFlags{}
 	common.register(root)
 	root.AddCommand(
+		c.configCmd(),
 		c.versionCmd(),
 	)
 	return root

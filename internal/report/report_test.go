@@ -26,11 +26,11 @@ func sample() []model.Finding {
 	return []model.Finding{a, b, c}
 }
 
-// golden compares got with testdata/name; TRAFFICPOLICY_UPDATE rewrites it.
+// golden compares got with testdata/name; UPDATE rewrites it.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
-	if os.Getenv("TRAFFICPOLICY_UPDATE") != "" {
+	if os.Getenv("UPDATE") != "" {
 		if err := os.WriteFile(path, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
