@@ -1,4 +1,3 @@
-// Package docs holds the test that runs the examples of README and docs.
 package docs
 
 import (
@@ -10,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // A fenced block marked "console" is a transcript: lines that begin with "$ "
@@ -92,4 +93,27 @@ func run(t *testing.T, root, bin, command string) string {
 		buf.WriteByte('\n')
 	}
 	return buf.String()
+}
+
+// TestChecksHasAPageForEveryCode holds the headings of checks.md against the
+// codes, in both directions.
+func TestChecksHasAPageForEveryCode(t *testing.T) {
+	var want, got []string
+	for _, info := range model.Codes {
+		want = append(want, string(info.Code)+" "+info.Name)
+		page := Check(string(info.Code))
+		for _, part := range []string{"Default severity: " + info.Severity.String(), "**Meaning.**", "**Why it matters.**", "**How to mend it.**", mark} {
+			if !strings.Contains(page, part) {
+				t.Errorf("the page of %s has no %q", info.Code, part)
+			}
+		}
+	}
+	for _, line := range strings.Split(checks, "\n") {
+		if h, ok := strings.CutPrefix(line, "## "); ok {
+			got = append(got, h)
+		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("pages of checks.md (-codes +pages):\n%s", d)
+	}
 }

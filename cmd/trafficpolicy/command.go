@@ -73,6 +73,7 @@ func (c *command) root() *cobra.Command {
 	common.register(root)
 	root.AddCommand(
 		c.configCmd(),
+		c.explainCmd(),
 		c.versionCmd(),
 	)
 	return root
