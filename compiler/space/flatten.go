@@ -12,20 +12,27 @@ import (
 // not Isolated has no rule anywhere. Returns a *LimitError where the decisions of
 // the list are too many to write down.
 func Flatten(list *model.RuleList, f model.Family) (*Table, error) {
+	return flatten(list, f, fewCells)
+}
+
+func flatten(list *model.RuleList, f model.Family, few int) (*Table, error) {
 	conds, err := newConditions(list)
 	if err != nil {
 		return nil, err
 	}
 	t := newTree(list, f)
 	fl := flattener{
-		list:  list,
-		tree:  t,
-		conds: conds,
-		axis:  newAxis(ruleSets(list)),
-		store: newStore(),
-		known: make(map[inherited]DecisionID),
+		list:     list,
+		few:      few,
+		tree:     t,
+		conds:    conds,
+		axis:     newAxis(ruleSets(list)),
+		store:    newStore(),
+		known:    make(map[inherited]DecisionID),
+		profiles: make(map[DecisionID]*profile),
 	}
 	fl.lowest = newMinTree(fl.axis.slots())
+	fl.alone = newMinTree(fl.axis.slots())
 	return fl.table(f)
 }
 
@@ -41,17 +48,19 @@ func ruleSets(list *model.RuleList) []model.L4Set {
 }
 
 // flattener walks the tree from the root down. lowest holds, at each node, the
-// first rule among its ancestors' and its own.
+// first rule among its ancestors' and its own; alone is empty between uses.
 type flattener struct {
-	list   *model.RuleList
-	tree   *tree
-	conds  *conditions
-	axis   *axis
-	lowest *minTree
-	store  *store
-	known  map[inherited]DecisionID
-	spans  []span // scratch
-	cells  int    // computed so far
+	list          *model.RuleList
+	few           int // fewCells, but in tests
+	tree          *tree
+	conds         *conditions
+	axis          *axis
+	lowest, alone *minTree
+	store         *store
+	known         map[inherited]DecisionID
+	profiles      map[DecisionID]*profile
+	spans         []span // scratch
+	won           []Cell // scratch
 }
 
 // inherited is all that a node's decision depends on: siblings with the same
@@ -77,9 +86,9 @@ func (fl *flattener) table(f model.Family) (*Table, error) {
 		if n.parent >= 0 {
 			above = decisions[n.parent]
 		}
-		id, err := fl.decide(int32(i), above)
-		if err != nil {
-			return nil, err
+		id := fl.decide(int32(i), above)
+		if fl.store.cells > maxCells {
+			return nil, &LimitError{What: "stretches of ports under distinct prefixes", Max: maxCells}
 		}
 		decisions[i] = id
 		open = int32(i)
@@ -91,52 +100,59 @@ func (fl *flattener) table(f model.Family) (*Table, error) {
 	return out, nil
 }
 
-// decide returns the decision of node i, whose parent's is above, and applies the
-// node's rules where it has children.
-func (fl *flattener) decide(i int32, above DecisionID) (DecisionID, error) {
+// decide returns the decision of node i, whose parent's is above. Afterwards
+// lowest has the node's rules, unless no child will ask.
+func (fl *flattener) decide(i int32, above DecisionID) DecisionID {
 	n := &fl.tree.nodes[i]
 	key := inherited{above, n.ruleset}
 	id, ok := fl.known[key]
-	leaf := n.end == i+1
-	if ok && leaf {
-		return id, nil
+	if ok && n.end == i+1 {
+		return id
 	}
-	own := fl.win(n.rules)
-	if ok {
-		return id, nil
-	}
-	if i == 0 {
-		own = fl.defaults(own)
-	}
-	slices.SortFunc(own, func(a, b Cell) int { return cmp.Compare(a.First, b.First) })
-	own = mergeCells(own)
-	if fl.cells += len(own); fl.cells > maxCells {
-		return 0, &LimitError{What: "pieces of port ranges under distinct prefixes", Max: maxCells}
-	}
-	id = above
-	if len(own) > 0 || i == 0 {
-		id = fl.store.put(own, above)
+	mark := fl.lowest.mark()
+	own, all := fl.win(fl.lowest, n.rules, fl.few+growth*len(n.rules))
+	switch {
+	case ok:
+		return id
+	case all && i == 0:
+		id = fl.store.put(sortCells(fl.defaults(own)), NoDecision)
+	case all && len(own) == 0:
+		id = above
+	case all:
+		id = fl.store.put(sortCells(own), above)
+	default:
+		if id = fl.layered(n, above); id == NoDecision {
+			fl.lowest.undo(mark)
+			own, _ = fl.win(fl.lowest, n.rules, maxCells)
+			if i == 0 {
+				own = fl.defaults(own)
+			}
+			id = fl.store.put(sortCells(own), above)
+		}
 	}
 	fl.known[key] = id
-	return id, nil
+	return id
 }
 
-// win applies rules in order and returns the cells in which each is the first.
-func (fl *flattener) win(rules []int32) []Cell {
-	var won []Cell
+// win applies rules to t in order and returns the cells in which each is the
+// first. It reports false, with some of the cells, where they are more than most.
+// They are good until the next call.
+func (fl *flattener) win(t *minTree, rules []int32, most int) (won []Cell, all bool) {
+	won = fl.won[:0]
 	for _, r := range rules {
 		for _, ports := range fl.list.Rules[r].L4 {
 			s := fl.axis.span(ports)
-			fl.spans = fl.lowest.above(fl.spans[:0], s, r)
-			for _, w := range fl.spans {
-				won = fl.conds.split(won, fl.axis.points(w), r)
+			if len(won) <= most {
+				fl.spans = t.above(fl.spans, s, r, most)
+				for _, w := range fl.spans {
+					won = fl.conds.split(won, fl.axis.points(w), r)
+				}
 			}
-			if len(fl.spans) > 0 {
-				fl.lowest.lower(s, r)
-			}
+			t.lower(s, r)
 		}
 	}
-	return won
+	fl.won = won
+	return won, len(won) <= most
 }
 
 // defaults adds the cells in which only rules under conditions match.
@@ -144,15 +160,16 @@ func (fl *flattener) defaults(own []Cell) []Cell {
 	if fl.conds == nil {
 		return own
 	}
-	fl.spans = fl.lowest.above(fl.spans[:0], span{0, fl.axis.slots()}, none-1)
+	fl.spans = fl.lowest.above(fl.spans, span{0, fl.axis.slots()}, none-1, maxCells)
 	for _, s := range fl.spans {
 		own = fl.conds.split(own, fl.axis.points(s), NoRule)
 	}
 	return own
 }
 
-// mergeCells joins cells that abut and agree; cells must be sorted.
-func mergeCells(cells []Cell) []Cell {
+// sortCells sorts cells and joins those that abut and agree.
+func sortCells(cells []Cell) []Cell {
+	slices.SortFunc(cells, func(a, b Cell) int { return cmp.Compare(a.First, b.First) })
 	var out []Cell
 	for _, c := range cells {
 		out = appendCell(out, c)

@@ -11,40 +11,62 @@ import (
 
 func TestFlattenRandom(t *testing.T) {
 	eachRandomList(t, 4000, func(list *model.RuleList, f model.Family) error {
-		table, err := Flatten(list, f)
-		if err != nil {
-			return err
-		}
-		if err := checkTable(table); err != nil {
-			return err
-		}
-		ranges := table.Ranges()
-		for _, a := range tinyAddrs[f] {
-			r := rangeOf(ranges, a)
-			for _, x := range tinyL4 {
-				rule, conds := firstMatch(list, a, x)
-				got := table.Lookup(a, x)
-				if got.Rule != rule || !slices.Equal(got.If, conds) || !got.Contains(x) {
-					return fmt.Errorf("%s %s: got %+v, want rule %d if %v", a, x, got, rule, conds)
-				}
-				for _, y := range []model.L4{got.First, got.First + 1, got.Last - 1, got.Last} {
-					if !got.Contains(y) {
-						continue
-					}
-					if rule, conds := firstMatch(list, a, y); got.Rule != rule || !slices.Equal(got.If, conds) {
-						return fmt.Errorf("%s %s: cell %+v of %s does not hold", a, y, got, x)
-					}
-				}
-				if at := table.At(r.Decision, x); at.Rule != rule || !slices.Equal(at.If, conds) {
-					return fmt.Errorf("%s %s: range %v has %+v, want rule %d if %v", a, x, r, at, rule, conds)
-				}
-				if c := cellOf(table.Cells(r.Decision), x); c.Rule != rule || !slices.Equal(c.If, conds) {
-					return fmt.Errorf("%s %s: Cells has %+v, want rule %d if %v", a, x, c, rule, conds)
+		return checkFlatten(list, f, fewCells)
+	})
+}
+
+// With a limit of few cells below zero, every decision is layered that can be.
+func TestFlattenLayeredRandom(t *testing.T) {
+	layered := 0
+	eachRandomList(t, 4000, func(list *model.RuleList, f model.Family) error {
+		if table, err := flatten(list, f, -1000); err == nil {
+			for _, d := range table.Decisions {
+				if d.Before != NoDecision {
+					layered++
 				}
 			}
 		}
-		return nil
+		return checkFlatten(list, f, -1000)
 	})
+	if layered < 1000 {
+		t.Errorf("%d layered decisions, want more", layered)
+	}
+}
+
+func checkFlatten(list *model.RuleList, f model.Family, few int) error {
+	table, err := flatten(list, f, few)
+	if err != nil {
+		return err
+	}
+	if err := checkTable(table); err != nil {
+		return err
+	}
+	ranges := table.Ranges()
+	for _, a := range tinyAddrs[f] {
+		r := rangeOf(ranges, a)
+		for _, x := range tinyL4 {
+			rule, conds := firstMatch(list, a, x)
+			got := table.Lookup(a, x)
+			if got.Rule != rule || !slices.Equal(got.If, conds) || !got.Contains(x) {
+				return fmt.Errorf("%s %s: got %+v, want rule %d if %v", a, x, got, rule, conds)
+			}
+			for _, y := range []model.L4{got.First, got.First + 1, got.Last - 1, got.Last} {
+				if !got.Contains(y) {
+					continue
+				}
+				if rule, conds := firstMatch(list, a, y); got.Rule != rule || !slices.Equal(got.If, conds) {
+					return fmt.Errorf("%s %s: cell %+v of %s does not hold", a, y, got, x)
+				}
+			}
+			if at := table.At(r.Decision, x); at.Rule != rule || !slices.Equal(at.If, conds) {
+				return fmt.Errorf("%s %s: range %v has %+v, want rule %d if %v", a, x, r, at, rule, conds)
+			}
+			if c := cellOf(table.Cells(r.Decision), x); c.Rule != rule || !slices.Equal(c.If, conds) {
+				return fmt.Errorf("%s %s: Cells has %+v, want rule %d if %v", a, x, c, rule, conds)
+			}
+		}
+	}
+	return nil
 }
 
 func rangeOf(rs []Range, a netip.Addr) Range {
@@ -98,8 +120,11 @@ func parentEntry(t *Table, i int) int {
 func checkDecision(t *Table, id DecisionID) error {
 	links := 0
 	for e := id; e != NoDecision; e = t.Decisions[e].Else {
-		if links++; links > 11 {
+		if links++; links > 10 {
 			return fmt.Errorf("more than ten links")
+		}
+		if b := t.Decisions[e].Before; b != NoDecision && (t.Decisions[b].Before != NoDecision || t.Decisions[b].Else != NoDecision) {
+			return fmt.Errorf("decision %d before it is not of cells alone", b)
 		}
 	}
 	for _, cells := range [][]Cell{t.Decisions[id].Cells, t.Cells(id)} {

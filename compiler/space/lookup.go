@@ -2,7 +2,6 @@ package space
 
 import (
 	"net/netip"
-	"slices"
 	"sort"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -40,24 +39,32 @@ func (t *Table) Lookup(a netip.Addr, x model.L4) Cell { return t.At(t.Decide(a),
 func (t *Table) At(id DecisionID, x model.L4) Cell {
 	holds := model.AllL4
 	for ; id != NoDecision; id = t.Decisions[id].Else {
-		cells := t.Decisions[id].Cells
-		i, _ := slices.BinarySearchFunc(cells, x, func(c Cell, x model.L4) int {
-			if c.Last < x {
-				return -1
+		if b := t.Decisions[id].Before; b != NoDecision {
+			if c, ok := find(t.Decisions[b].Cells, x, &holds); ok {
+				return c
 			}
-			return 1
-		})
-		if i < len(cells) && cells[i].First <= x {
-			c := cells[i]
-			c.First, c.Last = max(c.First, holds.First), min(c.Last, holds.Last)
+		}
+		if c, ok := find(t.Decisions[id].Cells, x, &holds); ok {
 			return c
-		}
-		if i > 0 {
-			holds.First = max(holds.First, cells[i-1].Last+1)
-		}
-		if i < len(cells) {
-			holds.Last = min(holds.Last, cells[i].First-1)
 		}
 	}
 	return Cell{L4Range: holds, Rule: NoRule}
+}
+
+// find returns the cell that holds x, trimmed to holds. Without one it trims
+// holds to the gap between cells around x.
+func find(cells []Cell, x model.L4, holds *model.L4Range) (Cell, bool) {
+	i := sort.Search(len(cells), func(i int) bool { return cells[i].Last >= x })
+	if i < len(cells) && cells[i].First <= x {
+		c := cells[i]
+		c.First, c.Last = max(c.First, holds.First), min(c.Last, holds.Last)
+		return c, true
+	}
+	if i > 0 {
+		holds.First = max(holds.First, cells[i-1].Last+1)
+	}
+	if i < len(cells) {
+		holds.Last = min(holds.Last, cells[i].First-1)
+	}
+	return Cell{}, false
 }

@@ -76,20 +76,20 @@ func (t *minTree) lowerAt(at, lo, hi int32, s span, v int32) {
 	}
 }
 
-// above appends to out the maximal stretches of s on which every value is
-// greater than v, in order.
-func (t *minTree) above(out []span, s span, v int32) []span {
-	return t.aboveAt(out, len(out), 1, 0, t.slots, s, v)
+// above returns, in out's memory, the maximal stretches of s on which every
+// value is greater than v, in order; it stops early once they are more than most.
+func (t *minTree) above(out []span, s span, v int32, most int) []span {
+	return t.aboveAt(out[:0], most, 1, 0, t.slots, s, v)
 }
 
-func (t *minTree) aboveAt(out []span, base int, at, lo, hi int32, s span, v int32) []span {
+func (t *minTree) aboveAt(out []span, most int, at, lo, hi int32, s span, v int32) []span {
 	n := &t.nodes[at]
-	if n.highest <= v {
+	if n.highest <= v || len(out) > most {
 		return out
 	}
 	if n.lowest > v {
 		from, to := max(lo, s.lo), min(hi, s.hi)
-		if k := len(out); k > base && out[k-1].hi == from {
+		if k := len(out); k > 0 && out[k-1].hi == from {
 			out[k-1].hi = to
 			return out
 		}
@@ -97,10 +97,10 @@ func (t *minTree) aboveAt(out []span, base int, at, lo, hi int32, s span, v int3
 	}
 	mid := (lo + hi) / 2
 	if s.lo < mid {
-		out = t.aboveAt(out, base, 2*at, lo, mid, s, v)
+		out = t.aboveAt(out, most, 2*at, lo, mid, s, v)
 	}
 	if s.hi > mid {
-		out = t.aboveAt(out, base, 2*at+1, mid, hi, s, v)
+		out = t.aboveAt(out, most, 2*at+1, mid, hi, s, v)
 	}
 	return out
 }

@@ -23,7 +23,7 @@ const NoRule int32 = -1
 // DecisionID is an index in Table.Decisions.
 type DecisionID int32
 
-// NoDecision is the Else of a decision that has none.
+// NoDecision is the Before or Else of a decision that has none.
 const NoDecision DecisionID = -1
 
 // Table is what a rule list decides for one address family.
@@ -41,13 +41,20 @@ type Entry struct {
 	Decision DecisionID
 }
 
-// Decision says which rule matches first at each point of the L4 axis. Cells
-// are sorted and disjoint, and neighbours that abut differ; where none holds the
-// point, decision Else decides, and where Else is NoDecision no rule matches.
-// Else chains share what hosts inherit; they have at most ten links.
+// Decision says which rule matches first at each point of the L4 axis. Decision
+// Before is asked first, then Cells, then Else: the first that holds the point
+// decides, and where none does no rule matches. So hosts share what comes before
+// and behind their own rules.
 type Decision struct {
+	// Before is a decision of cells alone, with neither Before nor Else;
+	// NoDecision for none, which is the rule: it stands where writing its cells
+	// into this decision would cost too much.
+	Before DecisionID
+	// Cells are sorted and disjoint, and neighbours that abut differ.
 	Cells []Cell
-	Else  DecisionID
+	// Else is NoDecision, or a decision with an Else of its own: a chain of at
+	// most ten decisions.
+	Else DecisionID
 }
 
 // Cell is a stretch of the axis on which one rule matches first.
