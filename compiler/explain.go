@@ -23,7 +23,7 @@ func (r *Resolver) Explain(p *model.Peer, res *Resolution) string {
 		}
 		return p.String() + " is of type ExternalName, which has no addresses"
 	case UnknownName:
-		return p.String() + " has no known addresses (--resolve gives it some)"
+		return p.String() + " has no known addresses, see --resolve"
 	case NoInventory:
 		kind := "pods"
 		if p.Kind == model.PeerService {

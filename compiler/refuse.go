@@ -70,14 +70,11 @@ func (b *build) checkPeers() {
 			continue
 		}
 		why := b.resolver.Explain(peer, res)
-		switch {
-		case rule.Action.Allows():
-			b.warn("%s: %s: allows nothing: %s", peer.Pos, p, why)
-		case b.options.AllowUnresolved:
-			b.warn("%s: %s: the %s stops nothing: %s", peer.Pos, p, rule.Action, why)
-		default:
-			b.refuse("%s: %s: the %s would stop nothing: %s (--allow-unresolved compiles it all the same)", peer.Pos, p, rule.Action, why)
+		if rule.Action.Allows() || b.options.AllowUnresolved {
+			b.warn("%s: %s: the %s does not hold: %s", peer.Pos, p, rule.Action, why)
+			continue
 		}
+		b.refuse("%s: %s: the %s would not hold: %s (--allow-unresolved compiles it all the same)", peer.Pos, p, rule.Action, why)
 	}
 }
 

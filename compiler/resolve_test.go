@@ -185,7 +185,7 @@ func TestExplain(t *testing.T) {
 		{"namespace nowhere", `namespace "nowhere" is not in the inventory`},
 		{"service c/out", "service c/out is of type ExternalName, which has no addresses"},
 		{"service c/*", "service c/* includes a Service of type ExternalName, which has no addresses"},
-		{"fqdn b.example", "fqdn b.example has no known addresses (--resolve gives it some)"},
+		{"fqdn b.example", "fqdn b.example has no known addresses, see --resolve"},
 	} {
 		p := peer(c.peer)
 		if got := r.Explain(&p, r.Peer(&p, model.Egress)); got != c.want {

@@ -84,6 +84,7 @@ func rule(a model.Action, peers ...string) model.Rule {
 	r := model.Rule{Action: a}
 	for _, p := range peers {
 		r.Peers = append(r.Peers, peer(p))
+		r.Peers[len(r.Peers)-1].Pos = model.Pos{File: "p.yaml", Line: 5, Column: 9}
 	}
 	return r
 }
