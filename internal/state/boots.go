@@ -1,0 +1,90 @@
+//go:build linux
+
+package state
+
+import (
+	"fmt"
+)
+
+// Network namespaces end with the boot that made them, but what was in force
+// then is what a node should start with. The folder of an earlier boot is
+// therefore kept until the same target has a bundle in force again, or is
+// removed; those of pods, whose namespaces are gone, only until the next commit
+// of any target.
+
+// Earlier returns the state that was last committed for a target in an earlier
+// boot, with the bundle in force then; nil if none is left.
+func (f *Folder) Earlier(scope, name string) (*State, []byte, error) {
+	var best *State
+	var bundle []byte
+	err := f.older(func(folder string, d *dir, s *State) error {
+		r := s.Current
+		if r == nil || r.Scope != scope || r.Name != name {
+			return nil
+		}
+		if best != nil && !r.Applied.After(best.Current.Applied) {
+			return nil
+		}
+		data, err := (&Folder{dir: d}).Bundle(r)
+		if err != nil {
+			return err
+		}
+		best, bundle = s, data
+		return nil
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("state directory: %w", err)
+	}
+	return best, bundle, nil
+}
+
+// older calls visit for the folder of each network namespace of another boot
+// whose state can be read.
+func (f *Folder) older(visit func(folder string, d *dir, s *State) error) error {
+	names, err := f.root.names()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		boot, ok := bootOf(name)
+		if !ok || boot == f.key.Boot {
+			continue
+		}
+		d, err := f.root.sub(name, false)
+		if err != nil {
+			continue
+		}
+		s, err := loadState(d, stateFile)
+		if err != nil || s == nil {
+			s = &State{}
+		}
+		err = visit(name, d, s)
+		d.close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DropEarlier removes the folders of earlier boots that the state in force
+// supersedes.
+func (f *Folder) DropEarlier() {
+	if r := f.State.Current; r != nil {
+		f.dropOlder(r.Scope, r.Name)
+	}
+}
+
+func (f *Folder) dropOlder(scope, name string) {
+	var drop []string
+	f.older(func(folder string, _ *dir, s *State) error {
+		r := s.Current
+		if r == nil || r.Scope != "node" || r.Scope == scope && r.Name == name {
+			drop = append(drop, folder)
+		}
+		return nil
+	})
+	for _, folder := range drop {
+		eraseFolder(f.root, folder)
+	}
+}
