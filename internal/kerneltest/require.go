@@ -1,0 +1,63 @@
+//go:build linux
+
+package kerneltest
+
+import (
+	"os"
+	"os/exec"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+)
+
+var sweep = sync.OnceValue(netlab.Sweep)
+
+// Require skips the test where the kernel cannot be asked, or fails it if
+// TRAFFICPOLICY_REQUIRE_KERNEL=1.
+func Require(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		lacking(t, "needs root: it makes network namespaces")
+	}
+	if _, err := exec.LookPath("nft"); err != nil {
+		lacking(t, "needs the nft command (package nftables): "+err.Error())
+	}
+	if err := sweep(); err != nil {
+		t.Logf("namespaces of earlier runs: %v", err)
+	}
+}
+
+func lacking(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("TRAFFICPOLICY_REQUIRE_KERNEL") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// NewNode makes a node that is deleted with the test.
+func NewNode(t testing.TB, s netlab.Spec) *netlab.Node {
+	t.Helper()
+	lab := netlab.New()
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Errorf("close the lab: %v", err)
+		}
+	})
+	n, err := lab.Node(s)
+	if err != nil {
+		t.Fatalf("make a %s node: %v", s.Mode, err)
+	}
+	return n
+}
+
+// soak returns how many times as long random tests run, from TRAFFICPOLICY_SOAK.
+func soak() int {
+	n, err := strconv.Atoi(os.Getenv("TRAFFICPOLICY_SOAK"))
+	if err != nil || n < 1 {
+		return 1
+	}
+	return n
+}
