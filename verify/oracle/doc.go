@@ -76,9 +76,9 @@
 //     TP104 (a reject that falls to a plain deny without the rule has no
 //     effect), TP102, TP201 and diff.
 //  5. "The last cover-all deny of a policy, which the guide recommends, is exempt" from TP104: of
-//     each section, and for each family analysed, the last deny or reject that matches
+//     each section, and for each family analysed, the last live deny or reject that matches
 //     every packet of that family whatever the atoms are, on every protocol and
-//     port. So the guide's deny of 0.0.0.0/0 is exempt also in a dual-stack
+//     port. (Of two equal ones the second is TP102, and the first is the one in force.) So the guide's deny of 0.0.0.0/0 is exempt also in a dual-stack
 //     analysis; of "deny 0.0.0.0/0, deny ::/0" both are; two halves in one rule
 //     are; halves in two rules are not; one with ports is not, unless they are every
 //     point of the axis, which entries cannot say. It need not be the section's last rule.

@@ -135,12 +135,12 @@ func (w *world) hasEffect(d model.Direction, x *rule) bool {
 
 // exempt reports whether x is "the last cover-all deny of a policy, which the
 // guide recommends": a deny or reject that matches every packet of some family,
-// and no such rule of that family follows it in the section.
+// and no such rule of that family that is live follows it in the section.
 func (w *world) exempt(d model.Direction, x *rule) bool {
 	for _, f := range w.in.Families {
 		last := -1
 		for _, r := range w.rules[d] {
-			if r.policy == x.policy && !r.allow && w.coversFamily(d, r, f) {
+			if r.policy == x.policy && !r.allow && w.coversFamily(d, r, f) && w.life(d, r).live {
 				last = r.ref.Index
 			}
 		}
