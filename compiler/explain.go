@@ -2,6 +2,8 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -45,4 +47,23 @@ func peerNamespace(p *model.Peer) string {
 		return p.Workload.Namespace
 	}
 	return ""
+}
+
+// NearestReference returns what of the inventory a peer may have meant that is
+// an unknown reference, nearest first: namespaces where it lacks the namespace,
+// else Services of it, as NAMESPACE/NAME.
+func (r *Resolver) NearestReference(p *model.Peer) []string {
+	ns := peerNamespace(p)
+	if !r.HoldsNamespace(ns) {
+		return Nearest(ns, slices.Collect(maps.Keys(r.held)))
+	}
+	var names []string
+	for _, s := range r.byNS[ns] {
+		names = append(names, s.Name)
+	}
+	near := Nearest(p.Service.Name, names)
+	for i, n := range near {
+		near[i] = ns + "/" + n
+	}
+	return near
 }

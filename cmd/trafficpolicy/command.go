@@ -74,6 +74,7 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(
 		c.configCmd(),
 		c.explainCmd(),
+		c.lintCmd(common),
 		c.versionCmd(),
 	)
 	return root

@@ -121,14 +121,19 @@ func (f *commonFlags) names() (map[string][]netip.Addr, error) {
 	return names, sc.Err()
 }
 
-// load reads the inputs. extra are policy paths given as arguments.
-func (f *commonFlags) load(ctx context.Context, c *command, extra []string) (*compiler.Input, error) {
-	return compiler.Load(ctx, compiler.LoadOptions{
+// loadOptions says what to read. extra are policy paths given as arguments.
+func (f *commonFlags) loadOptions(c *command, extra []string) compiler.LoadOptions {
+	return compiler.LoadOptions{
 		Policies:  append(append([]string(nil), f.policies...), extra...),
 		Inventory: f.inventory,
 		Stdin:     c.Stdin,
 		Namespace: f.namespace,
-	})
+	}
+}
+
+// load reads the inputs. extra are policy paths given as arguments.
+func (f *commonFlags) load(ctx context.Context, c *command, extra []string) (*compiler.Input, error) {
+	return compiler.Load(ctx, f.loadOptions(c, extra))
 }
 
 // loadValid is load for every command but lint: invalid input is an error that

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/report"
+	"github.com/trafficpolicy/trafficpolicy/model"
+	"github.com/trafficpolicy/trafficpolicy/verify"
+)
+
+// lintFlags are the flags of lint.
+type lintFlags struct {
+	*commonFlags
+	output     string
+	outputFile string
+	failOn     string
+	only       []string
+	disable    []string
+	poseidon   string
+}
+
+func (c *command) lintCmd(common *commonFlags) *cobra.Command {
+	f := &lintFlags{commonFlags: common}
+	cmd := &cobra.Command{
+		Use:   "lint PATH...",
+		Short: "Report what is wrong with policies",
+		Long: `Report what is wrong with policies.
+
+Every PATH is a file, a directory (read recursively for .yaml, .yml and .json) or
+- for standard input. Each finding has a code, which "trafficpolicy explain"
+explains. With an inventory (-i) the policies are also checked against the
+objects of a cluster, such as
+
+    kubectl get pods,services,endpointslices,namespaces,nodes -A -o json
+
+No finding at or above --fail-on: exit 0, else exit 1. Silence about a policy
+means that the checks that ran found nothing; without an inventory those that
+need one do not run.`,
+		Example: `  trafficpolicy lint policies/
+  kubectl get trafficpolicies,globaltrafficpolicies -A -o yaml | trafficpolicy lint -
+  trafficpolicy lint policies/ -i cluster.json --fail-on warning
+  trafficpolicy lint policies/ -o json --output-file findings.json`,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.lint(cmd, f, args) },
+	}
+	p := cmd.Flags()
+	p.StringVarP(&f.output, "output", "o", "text", "form of the report (text|json)")
+	p.StringVar(&f.outputFile, "output-file", "", "write the report to this file, not to stdout")
+	p.StringVar(&f.failOn, "fail-on", "error", "least severity that fails (error|warning|info|never)")
+	p.StringSliceVar(&f.only, "only", nil, "report these codes alone")
+	p.StringSliceVar(&f.disable, "disable", nil, "do not report these codes")
+	p.StringVar(&f.poseidon, "poseidon-version", "", "report fields that this version of Poseidon does not know, such as 0.7.2")
+	return cmd
+}
+
+// reportForms writes a report in the form of -o.
+var reportForms = map[string]func(w io.Writer, r *verify.Report, o reportOptions) error{
+	"text": writeText,
+	"json": func(w io.Writer, r *verify.Report, _ reportOptions) error { return writeJSON(w, r) },
+}
+
+// reportOptions is what a form may want to know besides the report.
+type reportOptions struct {
+	color   bool
+	skipped map[string]int // objects of other kinds
+}
+
+func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
+	o, failOn, err := f.options()
+	if err != nil {
+		return err
+	}
+	if len(args)+len(f.policies)+len(f.inventory) == 0 {
+		return errors.New("nothing to lint: name files or directories, or - for standard input")
+	}
+	load := f.loadOptions(c, args)
+	load.PoseidonVersion = f.poseidon
+	in, err := compiler.Load(cmd.Context(), load)
+	if err != nil {
+		return err
+	}
+	r, err := verify.Lint(cmd.Context(), in, o)
+	if err != nil {
+		return err
+	}
+	c.warnLint(in, r)
+	err = c.output(f.outputFile, func(w io.Writer) error {
+		return reportForms[f.output](w, r, reportOptions{color: c.useColor(f.commonFlags, w), skipped: in.Skipped})
+	})
+	if err == nil && failOn != nil && r.Summary.AtLeast(*failOn) > 0 {
+		return errFailed
+	}
+	return err
+}
+
+// options checks the flags before anything is read. failOn is nil for never.
+func (f *lintFlags) options() (o verify.LintOptions, failOn *model.Severity, err error) {
+	var errs []error
+	check := func(err error) { errs = append(errs, err) }
+	o.Options, err = f.commonFlags.options()
+	check(err)
+	o.Only, err = parseCodes("only", f.only)
+	check(err)
+	o.Disable, err = parseCodes("disable", f.disable)
+	check(err)
+	failOn, err = parseFailOn(f.failOn)
+	check(err)
+	if reportForms[f.output] == nil {
+		check(fmt.Errorf("--output %q is not one of %s", f.output, strings.Join(slices.Sorted(maps.Keys(reportForms)), ", ")))
+	}
+	if _, err := version.ParseGeneric(f.poseidon); f.poseidon != "" && err != nil {
+		check(fmt.Errorf("--poseidon-version %q is not a version such as 0.7.2", f.poseidon))
+	}
+	return o, failOn, errors.Join(errs...)
+}
+
+func parseFailOn(s string) (*model.Severity, error) {
+	for _, v := range []model.Severity{model.Error, model.Warning, model.Info} {
+		if s == v.String() {
+			return &v, nil
+		}
+	}
+	if s == "never" {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("--fail-on %q is not one of error, warning, info, never", s)
+}
+
+// parseCodes reads codes of findings, or their names.
+func parseCodes(flag string, words []string) ([]model.Code, error) {
+	var codes []model.Code
+	for _, w := range words {
+		c, err := parseCode(strings.TrimSpace(w))
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, err)
+		}
+		codes = append(codes, c)
+	}
+	return codes, nil
+}
+
+// parseCode reads a code, or the name of one, in upper or lower case.
+func parseCode(s string) (model.Code, error) {
+	for _, info := range model.Codes {
+		if strings.EqualFold(s, string(info.Code)) || strings.EqualFold(s, info.Name) {
+			return info.Code, nil
+		}
+	}
+	if near := compiler.Nearest(s, codeNames()); len(near) > 0 {
+		return "", fmt.Errorf("there is no finding %q, did you mean %q?", s, near[0])
+	}
+	return "", fmt.Errorf("there is no finding %q", s)
+}
+
+// warnLint says on stderr why a clean report may mean little.
+func (c *command) warnLint(in *compiler.Input, r *verify.Report) {
+	invalid := slices.ContainsFunc(in.Findings, func(f model.Finding) bool { return f.Severity == model.Error })
+	if len(in.Policies) == 0 && !invalid {
+		c.warnf("the input holds no policy")
+	}
+	if r.HiddenInvalid > 0 {
+		c.warnf("errors of the input that --only or --disable hides: %d; what they are about was not checked", r.HiddenInvalid)
+	}
+}
+
+// writeText writes the findings and a line that counts them.
+func writeText(w io.Writer, r *verify.Report, o reportOptions) error {
+	if err := report.Text(w, r.Findings, report.TextOptions{Color: o.color}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, summaryLine(&r.Summary, o.skipped))
+	return err
+}
+
+// summaryLine is "2 errors, 1 warning (3 policies, 7 rules, 2 files)".
+func summaryLine(s *verify.Summary, skipped map[string]int) string {
+	var found []string
+	for _, c := range []struct {
+		n         int
+		one, many string
+	}{{s.Errors, "error", "errors"}, {s.Warnings, "warning", "warnings"}, {s.Infos, "info", "infos"}, {s.Suppressed, "suppressed", "suppressed"}} {
+		if c.n > 0 {
+			found = append(found, count(c.n, c.one, c.many))
+		}
+	}
+	if found == nil {
+		found = []string{"no findings"}
+	}
+	read := []string{count(s.Policies, "policy", "policies"), count(s.Rules, "rule", "rules"), count(s.Files, "file", "files")}
+	for _, kind := range slices.Sorted(maps.Keys(skipped)) {
+		read = append(read, fmt.Sprintf("skipped %d of kind %s", skipped[kind], kind))
+	}
+	return strings.Join(found, ", ") + " (" + strings.Join(read, ", ") + ")"
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
