@@ -347,10 +347,10 @@ func TestNearest(t *testing.T) {
 		want    string
 	}{
 		{"node-a", "node-b node-c node-ab nodea gateway", "node-ab node-b node-c"},
-		{"agnet", "agent agents gent", "agent"}, // a swap is one edit
+		{"agnet", "agent agents gene", "agent agents"}, // a swap is one edit
 		{"n1", "n2 m2", "n2"},
 		{"ab", "ba cd", "ba"},
-		{"x", "", ""},
+		{"x", "y", ""}, // nothing in common
 		{"selector", "selector selector", "selector"},
 	} {
 		if got := strings.Join(Nearest(c.name, strings.Fields(c.choices)), " "); got != c.want {

@@ -9,14 +9,14 @@ import (
 const maxNearest = 3
 
 // Nearest returns those of choices that name may have meant, nearest first: at
-// most three, none further away than a third of name's length in edits
+// most three, none further away than about a third of name's length in edits
 // (insertions, deletions, substitutions and swaps of neighbours).
 func Nearest(name string, choices []string) []string {
 	type near struct {
 		name     string
 		distance int
 	}
-	limit := max(1, len(name)/3)
+	limit := (len(name) + 1) / 3
 	var found []near
 	for _, c := range choices {
 		if len(c)-len(name) > limit || len(name)-len(c) > limit {

@@ -82,7 +82,7 @@ func (t *textWriter) finding(f *model.Finding) {
 		note("packet", packet)
 	}
 	if f.Suggestion != "" {
-		note("help", strings.ReplaceAll(f.Suggestion, "\n", "\n"+gutter+"   "))
+		note("help", strings.ReplaceAll(f.Suggestion, "\n", "\n"+gutter+strings.Repeat(" ", len(" = help: "))))
 	}
 	fmt.Fprintln(t.w)
 }
