@@ -95,7 +95,7 @@ class 0` + webClass + `class 1: GlobalTrafficPolicy/base
 ` + names + "warning: 1 governed pod has no address of its own and is left out until compiled again: a/pending\n" + unresolved},
 		{"node without Node object, every pod enrolled", Target{Node: "n2"}, func(o *CompileOptions) { o.AllEnrolled = true },
 			"node n2 []\npod a/far [10.0.1.1] class 0\nclass 0" + webClass + names +
-				"warning: node \"n2\" has no Node object in the inventory: its addresses are not known\n" + unresolved},
+				"warning: node \"n2\" has no Node object in the inventory: its addresses are not known (tploader apply --node-addr names them)\n" + unresolved},
 		{"pod", Target{Pod: "a/web-0"}, nil, "node n1 [192.168.0.1 192.168.0.2]\npod a/web-0 [10.0.0.1] class 0\nclass 0" + webClass + names + unresolved},
 		{"pod not enrolled", Target{Pod: "a/db"}, nil, "node n1 [192.168.0.1 192.168.0.2]\n" +
 			"warning: pod \"a/db\" lacks the annotations that put a pod under policy: the program enforces nothing\n"},

@@ -26,6 +26,8 @@ func (r *Resolver) Explain(p *model.Peer, res *Resolution) string {
 		return p.String() + " is of type ExternalName, which has no addresses"
 	case UnknownName:
 		return p.String() + " has no known addresses, see --resolve"
+	case Unreadable:
+		return p.String() + " is in the inventory but cannot be read"
 	case NoInventory:
 		kind := "pods"
 		if p.Kind == model.PeerService {

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"net/netip"
+	"strings"
 	"sync"
 
 	"go4.org/netipx"
@@ -21,6 +22,7 @@ type Resolver struct {
 	slices    map[objectName][]*model.Endpoints // EndpointSlices by the Service they belong to
 	endpoints map[objectName][]*model.Endpoints // Endpoints objects, likewise
 	held      map[string]bool                   // namespaces that the inventory holds
+	broken    map[string]bool                   // objects that could not be read, as KIND/NAMESPACE/NAME
 	given     struct{ namespaces, pods, services bool }
 
 	known sync.Map // peerKey to *Resolution
@@ -39,6 +41,7 @@ const (
 	IsExternalName           // a Service of type ExternalName, or "*" where one of the Services is
 	UnknownName              // an fqdn without known addresses
 	NoInventory              // no object of the needed kind was given at all
+	Unreadable               // a Service that the inventory holds and that could not be read
 )
 
 // FailsOpen reports whether a deny or reject rule with such a peer would let
@@ -59,7 +62,9 @@ type Resolution struct {
 
 // Unknown reports whether the addresses are an unknown set rather than none:
 // an analysis takes such a peer as an atom.
-func (r *Resolution) Unknown() bool { return r.Problem == UnknownName || r.Problem == NoInventory }
+func (r *Resolution) Unknown() bool {
+	return r.Problem == UnknownName || r.Problem == NoInventory || r.Problem == Unreadable
+}
 
 // NewResolver returns a resolver of names against inv.
 func NewResolver(inv *model.Inventory, o Options) *Resolver {
@@ -76,6 +81,7 @@ func newResolver(inv *model.Inventory, o Options, addresses *Addresses) *Resolve
 		slices:    map[objectName][]*model.Endpoints{},
 		endpoints: map[objectName][]*model.Endpoints{},
 		held:      map[string]bool{},
+		broken:    map[string]bool{},
 	}
 	r.given.namespaces = len(inv.Namespaces) > 0
 	r.given.pods = len(inv.Pods) > 0
@@ -103,7 +109,28 @@ func newResolver(inv *model.Inventory, o Options, addresses *Addresses) *Resolve
 	for _, t := range inv.Templates {
 		r.held[t.Namespace] = true
 	}
+	for _, o := range inv.Broken {
+		r.noteBroken(o.Ref)
+	}
 	return r
+}
+
+// noteBroken remembers an object that is there although nothing else is known of it.
+func (r *Resolver) noteBroken(ref string) {
+	r.broken[ref] = true
+	kind, name, _ := strings.Cut(ref, "/")
+	if ns, _, ok := strings.Cut(name, "/"); ok {
+		r.held[ns] = true
+	}
+	switch kind {
+	case "Service":
+		r.given.services = true
+	case "Pod":
+		r.given.pods = true
+	case "Namespace":
+		r.given.namespaces = true
+		r.held[name] = true
+	}
 }
 
 // HoldsNamespace reports whether the inventory has the namespace itself or any

@@ -128,6 +128,7 @@ func TestPeerWithoutInventory(t *testing.T) {
 	namespaces := []*model.Namespace{{Name: "a"}}
 	services := []*model.Service{service("a/web", "172.16.0.1", "app=web")}
 	pods := []*model.Pod{pod("a/web-0", "app=web", "10.0.0.1")}
+	broken := []model.BrokenObject{{Ref: "Service/a/bad"}, {Ref: "ConfigMap"}, {Ref: "Pod/b/bad"}, {Ref: "Namespace/c"}}
 	for _, c := range []struct {
 		name string
 		inv  model.Inventory
@@ -149,13 +150,18 @@ func TestPeerWithoutInventory(t *testing.T) {
 		{"services alone", model.Inventory{Services: services}, "service b/*", UnknownReference},
 		{"namespaces alone", model.Inventory{Namespaces: namespaces}, "namespace a", NoInventory},
 		{"namespaces alone", model.Inventory{Namespaces: namespaces}, "workload b?", UnknownReference},
+		{"broken objects", model.Inventory{Broken: broken}, "service a/bad", Unreadable},
+		{"broken objects", model.Inventory{Broken: broken}, "service a/other", UnknownReference},
+		{"broken objects", model.Inventory{Broken: broken}, "namespace b", NoAddresses},
+		{"broken objects", model.Inventory{Broken: broken}, "namespace c", NoAddresses},
+		{"broken objects", model.Inventory{Broken: broken}, "namespace d", UnknownReference},
 	} {
 		p := peer(c.peer)
 		got := NewResolver(&c.inv, Options{}).Peer(&p, model.Ingress)
 		if got.Problem != c.want {
 			t.Errorf("%s: %s: problem %d, want %d", c.name, c.peer, got.Problem, c.want)
 		}
-		if unknown := c.want == NoInventory || c.want == UnknownName; got.Unknown() != unknown {
+		if unknown := c.want == NoInventory || c.want == UnknownName || c.want == Unreadable; got.Unknown() != unknown {
 			t.Errorf("%s: %s: Unknown() = %v", c.name, c.peer, got.Unknown())
 		}
 	}

@@ -16,6 +16,8 @@ func (r *Resolver) service(peer model.ServicePeer, d model.Direction) *Resolutio
 	}
 	s := r.services[objectName{peer.Namespace, peer.Name}]
 	switch {
+	case s == nil && r.broken["Service/"+peer.Namespace+"/"+peer.Name]:
+		return &Resolution{Problem: Unreadable}
 	case s == nil:
 		return &Resolution{Problem: UnknownReference}
 	case s.ExternalName != "":

@@ -57,7 +57,7 @@ func (c *Compiler) find(t Target) (*build, error) {
 	if n := c.nodes[b.program.NodeName]; n != nil {
 		b.program.NodeAddrs = sortedAddrs(n.Addresses)
 	} else if b.program.NodeName != "" {
-		b.warn("node %q has no Node object in the inventory: its addresses are not known", b.program.NodeName)
+		b.warn("node %q has no Node object in the inventory: its addresses are not known (tploader apply --node-addr names them)", b.program.NodeName)
 	}
 	return b, nil
 }
