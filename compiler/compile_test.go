@@ -13,8 +13,8 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// describe spells out what of p the tests look at.
-func describe(p *Program) string {
+// programText spells out what of p the tests look at.
+func programText(p *Program) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	if p.NodeName != "" {
@@ -116,7 +116,7 @@ class 0` + webClass + `class 1: GlobalTrafficPolicy/base
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if diff := cmp.Diff(c.want, describe(p)); diff != "" {
+		if diff := cmp.Diff(c.want, programText(p)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
@@ -270,7 +270,7 @@ pod a/web-1 [10.0.0.2] class 0
 class 0: TrafficPolicy/a/web
 warning: 1 governed pod has no address of its own and is left out until compiled again: a/web-2
 `
-	if diff := cmp.Diff(want, describe(p)); diff != "" {
+	if diff := cmp.Diff(want, programText(p)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

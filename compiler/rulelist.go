@@ -29,38 +29,66 @@ var everyone = []netip.Prefix{model.IPv4.All(), model.IPv6.All()}
 // directions are never joined.
 func (r *Resolver) RuleList(policies []*model.Policy, d model.Direction, m ListMode) *model.RuleList {
 	list := &model.RuleList{Direction: d}
-	n := 0
+	rules, peers := 0, 0
 	for _, p := range policies {
 		list.Isolated = list.Isolated || !r.options.IsolateByDirection || p.Section(d) != nil
-		n += len(p.Rules(d))
+		rules += len(p.Rules(d))
+		for i := range p.Rules(d) {
+			peers += max(1, len(p.Rules(d)[i].Peers))
+		}
 	}
-	list.Rules = make([]model.ListRule, 0, n)
+	list.Rules = make([]model.ListRule, 0, rules)
+	b := &peerBuilder{Resolver: r, direction: d, mode: m, peers: make([]model.ListPeer, peers), cidrs: make([]netip.Prefix, peers)}
 	for _, p := range policies {
-		rules := p.Rules(d)
-		for i := range rules {
+		for i := range p.Rules(d) {
+			rule := &p.Rules(d)[i]
 			list.Rules = append(list.Rules, model.ListRule{
 				Ref:    model.RuleRef{Policy: p, Direction: d, Index: i},
-				Action: rules[i].Action,
-				Peers:  r.listPeers(&rules[i], d, m),
-				L4:     model.PortsL4(rules[i].Ports),
+				Action: rule.Action,
+				Peers:  b.list(rule),
+				L4:     model.PortsL4(rule.Ports),
 			})
 		}
 	}
 	return list
 }
 
-func (r *Resolver) listPeers(rule *model.Rule, d model.Direction, m ListMode) []model.ListPeer {
+// peerBuilder resolves the peers of a list's rules into memory that is set aside
+// once for all of them: lists have up to 100,000 rules, most with one cidr.
+type peerBuilder struct {
+	*Resolver
+	direction model.Direction
+	mode      ListMode
+	peers     []model.ListPeer
+	cidrs     []netip.Prefix
+}
+
+func (b *peerBuilder) list(rule *model.Rule) []model.ListPeer {
+	n := max(1, len(rule.Peers))
+	out := b.peers[:n:n]
+	b.peers = b.peers[n:]
 	if len(rule.Peers) == 0 {
-		return []model.ListPeer{{Index: -1, Prefixes: everyone}}
+		out[0] = model.ListPeer{Index: -1, Prefixes: everyone}
+		return out
 	}
-	peers := make([]model.ListPeer, len(rule.Peers))
 	for i := range rule.Peers {
-		p := &rule.Peers[i]
-		res := r.Peer(p, d)
-		peers[i] = model.ListPeer{Index: i, Prefixes: res.Prefixes}
-		if m == ForArtifact && p.Kind == model.PeerFQDN || m == ForAnalysis && res.Unknown() {
-			peers[i].Atom = model.Atom(p.String())
-		}
+		out[i] = b.peer(&rule.Peers[i])
+		out[i].Index = i
 	}
-	return peers
+	return out
+}
+
+func (b *peerBuilder) peer(p *model.Peer) model.ListPeer {
+	if p.Kind == model.PeerCIDR {
+		one := b.cidrs[:1:1]
+		b.cidrs = b.cidrs[1:]
+		one[0] = p.CIDR
+		return model.ListPeer{Prefixes: one}
+	}
+	res := b.Peer(p, b.direction)
+	out := model.ListPeer{Prefixes: res.Prefixes}
+	if b.mode == ForArtifact && p.Kind == model.PeerFQDN || b.mode == ForAnalysis && res.Unknown() {
+		out.Atom = model.Atom(p.String())
+	}
+	return out
 }

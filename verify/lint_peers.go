@@ -32,6 +32,9 @@ func peerAddresses(ctx context.Context, a *Analysis) ([]model.Finding, error) {
 }
 
 func peerAddress(a *Analysis, r model.RuleRef, peer *model.Peer) (model.Finding, bool) {
+	if peer.Kind == model.PeerCIDR {
+		return model.Finding{}, false
+	}
 	res := a.Resolver().Peer(peer, r.Direction)
 	action := r.Rule().Action
 	switch res.Problem {
