@@ -1,0 +1,204 @@
+package simulate
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// packets lists the readings of a flow between two ends: one for each address
+// that an end may stand for, at least one. The first is the one that is shown
+// where all have the same verdict.
+func (s *Simulator) packets(f Flow, src, dst end) ([]packet, error) {
+	switch {
+	case dst.service != nil:
+		return s.toService(f, src, dst.service)
+	case dst.name != "":
+		return s.toName(f, src, dst.name)
+	case dst.pod == nil:
+		return s.toAddress(f, src, dst.addr)
+	case src.pod == nil:
+		return s.fromAddress(f, src, dst.pod), nil
+	}
+	return s.betweenPods(f, src.pod, dst.pod)
+}
+
+// betweenPods pairs the addresses of two pods that are both given by name: one
+// packet for each family that both have, in the order of the source's addresses.
+func (s *Simulator) betweenPods(f Flow, src, dst *model.Pod) ([]packet, error) {
+	from, to := s.addrs(src), s.addrs(dst)
+	for _, p := range []*model.Pod{src, dst} {
+		if len(s.addrs(p)) == 0 {
+			return nil, fmt.Errorf("%s has no address of its own, which a flow between two pods needs", podName(p))
+		}
+	}
+	var out []packet
+	for i, a := range from {
+		fam := model.FamilyOf(a)
+		if first(from[:i], fam).IsValid() || !first(to, fam).IsValid() {
+			continue
+		}
+		out = append(out, newPacket(f, fam, party{src, a}, party{dst, first(to, fam)}))
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s (%s) and %s (%s) have no address family in common", podName(src), addrNames(from), podName(dst), addrNames(to))
+	}
+	if len(out) > 1 {
+		for i := range out {
+			out[i].conditions = []string{out[i].family.String()}
+		}
+	}
+	return out, nil
+}
+
+func addrNames(addrs []netip.Addr) string {
+	names := make([]string, len(addrs))
+	for i, a := range addrs {
+		names[i] = a.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// newPacket returns a packet that no Service translates.
+func newPacket(f Flow, fam model.Family, src, dst party) packet {
+	x := f.point(fam)
+	return packet{src: src, dst: dst, to: remote{addr: dst.addr}, family: fam, egress: x, ingress: x}
+}
+
+// alternative is what an end may be in packets of one family. condition is set
+// where there are others.
+type alternative struct {
+	party
+	condition string
+}
+
+// from returns what the source may be in packets of a family: a pod given by
+// name with its address, none where it lacks the family; or each pod whose the
+// address is, and nobody's pod where there is none.
+func (s *Simulator) from(src end, fam model.Family) []alternative {
+	if src.pod != nil {
+		return []alternative{{party: party{src.pod, first(s.addrs(src.pod), fam)}}}
+	}
+	return s.owners(src.addr)
+}
+
+// owners returns whose pod the address a may be.
+func (s *Simulator) owners(a netip.Addr) []alternative {
+	pods := s.addresses.Owners(a)
+	if len(pods) == 0 {
+		return []alternative{{party: party{nil, a}}}
+	}
+	out := make([]alternative, len(pods))
+	for i, p := range pods {
+		out[i].party = party{p, a}
+		if len(pods) > 1 {
+			out[i].condition = fmt.Sprintf("%s is %s", a, p.Ref())
+		}
+	}
+	return out
+}
+
+// fromAddress pairs an address with a pod given by name.
+func (s *Simulator) fromAddress(f Flow, src end, dst *model.Pod) []packet {
+	fam := model.FamilyOf(src.addr)
+	to := []alternative{{party: party{dst, first(s.addrs(dst), fam)}}}
+	return pair(f, fam, s.from(src, fam), to)
+}
+
+// toAddress pairs the source with one address.
+func (s *Simulator) toAddress(f Flow, src end, a netip.Addr) ([]packet, error) {
+	fam := model.FamilyOf(a)
+	if src.pod == nil && model.FamilyOf(src.addr) != fam {
+		return nil, fmt.Errorf("no packet goes from %s to %s: one is IPv4, the other IPv6", src.addr, a)
+	}
+	return pair(f, fam, s.from(src, fam), s.owners(a)), nil
+}
+
+// toName pairs the source with each known address of a domain name, or with an
+// unknown one of each family.
+func (s *Simulator) toName(f Flow, src end, name string) ([]packet, error) {
+	addrs := s.options.Resolve[name]
+	if len(addrs) == 0 {
+		return s.toUnresolved(f, src, name)
+	}
+	var out []packet
+	for i, a := range addrs {
+		if slices.Contains(addrs[:i], a) || src.pod == nil && model.FamilyOf(src.addr) != model.FamilyOf(a) {
+			continue
+		}
+		ps, err := s.toAddress(f, src, a)
+		if err != nil {
+			return nil, err
+		}
+		for j := range ps {
+			ps[j].conditions = append([]string{fmt.Sprintf("%s is %s", name, a)}, ps[j].conditions...)
+		}
+		out = append(out, ps...)
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("%s has no address of the family of %s", name, src.addr)
+	}
+	return out, nil
+}
+
+func (s *Simulator) toUnresolved(f Flow, src end, name string) ([]packet, error) {
+	families := s.families
+	if src.pod == nil {
+		families = []model.Family{model.FamilyOf(src.addr)}
+	}
+	var out []packet
+	for _, fam := range families {
+		ps := pair(f, fam, s.from(src, fam), []alternative{{}})
+		for i := range ps {
+			ps[i].to = remote{name: name, family: fam}
+			if len(families) > 1 {
+				ps[i].conditions = append([]string{fam.String()}, ps[i].conditions...)
+			}
+		}
+		out = append(out, ps...)
+	}
+	return out, nil
+}
+
+// pair makes the packets of every source with every destination.
+func pair(f Flow, fam model.Family, from, to []alternative) []packet {
+	out := make([]packet, 0, len(from)*len(to))
+	for _, a := range from {
+		for _, b := range to {
+			p := newPacket(f, fam, a.party, b.party)
+			for _, c := range []string{a.condition, b.condition} {
+				if c != "" {
+					p.conditions = append(p.conditions, c)
+				}
+			}
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// notes says which addresses of the ends several pods claim.
+func (s *Simulator) notes(ends ...end) []string {
+	var out []string
+	for _, e := range ends {
+		addrs := []netip.Addr{e.addr}
+		if e.pod != nil {
+			addrs = s.addrs(e.pod)
+		}
+		for _, a := range addrs {
+			pods := s.addresses.Owners(a)
+			if len(pods) < 2 {
+				continue
+			}
+			refs := make([]string, len(pods))
+			for i, p := range pods {
+				refs[i] = p.Ref()
+			}
+			out = append(out, fmt.Sprintf("%s is claimed by %s", a, strings.Join(refs, " and ")))
+		}
+	}
+	return out
+}

@@ -1,0 +1,188 @@
+package simulate
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// Simulator judges flows against one set of policies and one inventory. It is
+// safe for concurrent use. What it finds out about a pod it keeps, so that a
+// later flow of the same pod costs a walk over its rules and nothing else.
+type Simulator struct {
+	in        *compiler.Input
+	options   compiler.Options
+	families  []model.Family
+	resolver  *compiler.Resolver
+	addresses *compiler.Addresses
+
+	policies []selectable // in evaluation order
+	pods     map[string]*model.Pod
+	services map[string]*model.Service
+	nodes    map[string][]netip.Addr // addresses by name of node
+	// slices and endpoints are EndpointSlices and Endpoints objects by the
+	// NAMESPACE/NAME of the Service they belong to.
+	slices, endpoints map[string][]*model.Endpoints
+
+	subjects sync.Map // *model.Pod of the inventory to *subject
+	labelled sync.Map // namespace and labels to *walks
+	walks    sync.Map // string of policy numbers to *walks
+}
+
+// selectable is a policy with its selector as Kubernetes matches it.
+type selectable struct {
+	policy   *model.Policy
+	selector labels.Selector
+}
+
+// New returns a simulator of in, which must not change any more.
+func New(in *compiler.Input, o compiler.Options) *Simulator {
+	s := &Simulator{
+		in:       in,
+		options:  o,
+		families: in.Families(o),
+		resolver: compiler.NewResolver(in.Inventory, o),
+		pods:     make(map[string]*model.Pod, len(in.Inventory.Pods)),
+		services: make(map[string]*model.Service, len(in.Inventory.Services)),
+		nodes:    make(map[string][]netip.Addr, len(in.Inventory.Nodes)),
+	}
+	s.addresses = s.resolver.Addresses()
+	s.slices, s.endpoints = map[string][]*model.Endpoints{}, map[string][]*model.Endpoints{}
+	for _, e := range in.Inventory.Endpoints {
+		of := s.endpoints
+		if e.Slice {
+			of = s.slices
+		}
+		ref := e.Namespace + "/" + e.Service
+		of[ref] = append(of[ref], e)
+	}
+	for _, p := range slices.SortedFunc(slices.Values(in.Policies), model.ComparePolicies) {
+		s.policies = append(s.policies, selectable{p, compiler.NewSelector(&p.Selector)})
+	}
+	for _, p := range in.Inventory.Pods {
+		s.pods[p.Ref()] = p
+	}
+	for _, svc := range in.Inventory.Services {
+		s.services[svc.Ref()] = svc
+	}
+	for _, n := range in.Inventory.Nodes {
+		s.nodes[n.Name] = append(s.nodes[n.Name], n.Addresses...)
+	}
+	return s
+}
+
+// subject is what is kept about a pod.
+type subject struct {
+	own   []netip.Addr // addresses that are the pod's
+	walks *walks
+}
+
+// walks is both directions of the pods that the same policies select.
+type walks [len(model.Directions)]*Walk
+
+func (s *Simulator) subject(p *model.Pod) *subject {
+	if sub, ok := s.subjects.Load(p); ok {
+		return sub.(*subject)
+	}
+	if p.Name == "" { // given by its labels: not of the inventory, so not worth keeping
+		return &subject{walks: s.walksOf(s.Select(p.Namespace, p.Labels))}
+	}
+	key := p.Namespace + "?" + p.Labels.String()
+	ws, ok := s.labelled.Load(key)
+	if !ok {
+		ws, _ = s.labelled.LoadOrStore(key, s.walksOf(s.Select(p.Namespace, p.Labels)))
+	}
+	sub, _ := s.subjects.LoadOrStore(p, &subject{own: s.addresses.Of(p), walks: ws.(*walks)})
+	return sub.(*subject)
+}
+
+// Select returns the policies that select a pod of the namespace with the
+// labels, in evaluation order, by trying each (SEMANTICS section 2).
+func (s *Simulator) Select(namespace string, ls model.Labels) []*model.Policy {
+	var out []*model.Policy
+	for _, p := range s.policies {
+		scope := p.policy.Kind == model.GlobalTrafficPolicy || p.policy.Namespace == namespace
+		if scope && p.selector.Matches(ls) {
+			out = append(out, p.policy)
+		}
+	}
+	return out
+}
+
+// Walk returns the walk of pods that exactly these policies select, in
+// evaluation order. Equal lists share one.
+func (s *Simulator) Walk(policies []*model.Policy, d model.Direction) *Walk {
+	return s.walksOf(policies)[d]
+}
+
+func (s *Simulator) walksOf(policies []*model.Policy) *walks {
+	var key strings.Builder
+	for _, p := range policies {
+		key.WriteString(p.Ref())
+		key.WriteByte(0)
+		key.WriteString(strconv.Itoa(p.Priority))
+		key.WriteByte(0)
+	}
+	if ws, ok := s.walks.Load(key.String()); ok {
+		return ws.(*walks)
+	}
+	ws := &walks{}
+	for _, d := range model.Directions {
+		ws[d] = newWalk(policies, d, s.resolver, s.options.IsolateByDirection)
+	}
+	kept, _ := s.walks.LoadOrStore(key.String(), ws)
+	return kept.(*walks)
+}
+
+// Decide judges one direction of one packet at pod p, nil for an end that is no
+// pod: exemptions first, then the rules. peer is the remote address, x the
+// protocol and destination port, and in reports whether peer is one of an
+// unresolved name's addresses (nil: of none). A packet of p to itself and one
+// of p's own node are exempt by peer alone.
+func (s *Simulator) Decide(p *model.Pod, d model.Direction, peer netip.Addr, x model.L4, in func(model.Atom) bool) Decision {
+	peer = peer.Unmap()
+	if why := s.exempt(p, d, peer, nil); why != "" {
+		return Decision{Action: model.Allow, Reason: why, Peer: noPeer}
+	}
+	return s.subject(p).walks[d].Decide(peer, x, in)
+}
+
+// exempt returns why no policy applies to the direction d of a packet at p, or
+// "" where policies decide. peerPod is the other end where that was given as a
+// pod; otherwise nil.
+func (s *Simulator) exempt(p *model.Pod, d model.Direction, peer netip.Addr, peerPod *model.Pod) Reason {
+	switch {
+	case p == nil:
+		return External
+	case p.Finished():
+		return NotRunning
+	case p.HostNetwork:
+		return HostNetwork
+	case !p.Enrolled && !s.options.AllEnrolled:
+		return NotEnrolled
+	case peer.IsLoopback(), p == peerPod, peer.IsValid() && slices.Contains(s.subject(p).own, peer):
+		return Self
+	case d == model.Ingress && s.onNode(p.NodeName, peer, peerPod):
+		return NodeLocal
+	}
+	return ""
+}
+
+// onNode reports whether a packet from peer originates on the node itself: it
+// comes from one of the node's addresses, or from a pod on the node's network.
+func (s *Simulator) onNode(node string, peer netip.Addr, peerPod *model.Pod) bool {
+	if node == "" {
+		return false
+	}
+	if peerPod != nil && peerPod.HostNetwork && !peerPod.Finished() && peerPod.NodeName == node {
+		return true
+	}
+	return slices.Contains(s.nodes[node], peer)
+}
