@@ -32,7 +32,7 @@ type Spec struct {
 	// Addrs are the node's own addresses, at its uplink.
 	Addrs []netip.Addr
 	// Bridge are the addresses of cni0; Bridged alone has it. A pod's network is
-	// that of the first entry of the address's family.
+	// that of the entry that contains its address, its gateway the first of each family.
 	Bridge []netip.Prefix
 	// RealNeighbours leaves ARP and neighbour discovery between pods and node to the
 	// kernel. Otherwise each side knows the other's hardware address for good.
@@ -314,22 +314,36 @@ func (n *Node) attach(h *Host) error {
 	var gw [2]netip.Addr
 	for i, is6 := range []bool{false, true} {
 		for _, p := range n.Spec.Bridge {
-			if p.Addr().Is6() != is6 {
-				continue
+			if p.Addr().Is6() == is6 {
+				gw[i] = p.Addr()
+				break
 			}
-			gw[i] = p.Addr()
-			if a := h.Addr(is6); a.IsValid() {
-				if err := h.AddAddr("eth0", netip.PrefixFrom(a, p.Bits())); err != nil {
-					return err
-				}
-			}
-			break
+		}
+	}
+	for _, a := range h.Addrs {
+		if err := n.join(h, a); err != nil {
+			return err
 		}
 	}
 	if n.Spec.RealNeighbours {
 		return h.defaults(gw[0], gw[1])
 	}
 	return h.gateway(gw[0], gw[1])
+}
+
+// join gives a bridged pod an address, in the bridge's network where that holds
+// it; otherwise the node routes the one address to the bridge.
+func (n *Node) join(h *Host, a netip.Addr) error {
+	for _, p := range n.Spec.Bridge {
+		if p.Contains(a) {
+			return h.AddAddr("eth0", netip.PrefixFrom(a, p.Bits()))
+		}
+	}
+	p := netip.PrefixFrom(a, a.BitLen())
+	if err := n.route(p, bridgeName, netip.Addr{}); err != nil {
+		return err
+	}
+	return h.AddAddr("eth0", p)
 }
 
 // introduce tells pods and node on the bridge who has which hardware address.

@@ -1,0 +1,65 @@
+//go:build linux
+
+package kerneltest
+
+import (
+	"fmt"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+)
+
+// Backend is a way to enforce policies that the tests are run with.
+type Backend struct {
+	Name string // of compile's --backend
+}
+
+// Backends lists those that the tests cover, one expected verdict for all.
+var Backends = []Backend{{"nftables"}}
+
+// Enforcement is a backend at work in one namespace.
+type Enforcement struct {
+	Backend Backend
+	Space   *netlab.Namespace
+	// Target is compile's: --node NAME or --pod NAMESPACE/NAME.
+	Target []string
+	// StateDir is tploader's.
+	StateDir string
+	// LoaderArgs are added to tploader apply.
+	LoaderArgs []string
+}
+
+// Compile returns the bundle of the policies for the target.
+func (e *Enforcement) Compile(p *Policies, args ...string) ([]byte, error) {
+	all := append([]string{"compile", "--backend", e.Backend.Name, "-o", "-"}, e.Target...)
+	return Run(nil, "trafficpolicy", append(append(all, p.Args...), args...)...)
+}
+
+// Load puts a bundle in force.
+func (e *Enforcement) Load(bundle []byte) error {
+	_, err := e.loader(bundle, append([]string{"apply"}, e.LoaderArgs...)...)
+	return err
+}
+
+// Apply compiles the policies and puts them in force.
+func (e *Enforcement) Apply(p *Policies, args ...string) error {
+	bundle, err := e.Compile(p, args...)
+	if err != nil {
+		return err
+	}
+	return e.Load(bundle)
+}
+
+// Loader runs another verb of tploader.
+func (e *Enforcement) Loader(args ...string) ([]byte, error) { return e.loader(nil, args...) }
+
+func (e *Enforcement) loader(stdin []byte, args ...string) ([]byte, error) {
+	where := []string{"--netns", e.Space.Path(), "--state-dir", e.StateDir}
+	if len(e.Target) == 2 && e.Target[0] == "--node" && args[0] == "apply" {
+		args = append(args, e.Target...)
+	}
+	out, err := Run(stdin, "tploader", append(where, args...)...)
+	if err != nil {
+		return out, fmt.Errorf("%s backend: %w", e.Backend.Name, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,73 @@
+//go:build linux
+
+package kerneltest
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+)
+
+// names are the addresses of the names that the corpus uses.
+var names = map[string][]netip.Addr{
+	"rds-xxx.aliyuncs.com": {netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("2001:db8:99::1")},
+	"api.aliyun.com":       {netip.MustParseAddr("10.99.0.2"), netip.MustParseAddr("2001:db8:99::2")},
+}
+
+// resolveArgs returns names as --resolve.
+func resolveArgs(names map[string][]netip.Addr) []string {
+	var out []string
+	for name, addrs := range names {
+		for _, a := range addrs {
+			out = append(out, "--resolve", name+"="+a.String())
+		}
+	}
+	return out
+}
+
+// TestCorpus has each of the guide's policies judge packets of every pod of a
+// node, routed and bridged, and of a pod in its own namespace.
+func TestCorpus(t *testing.T) {
+	forBackends(t, func(t *testing.T, b Backend) {
+		inventory := smallCluster(t)
+		files, err := filepath.Glob("../../testdata/corpus/*-policy.yaml")
+		if err != nil || len(files) < 7 {
+			t.Fatalf("corpus: %d files, %v", len(files), err)
+		}
+		more, err := filepath.Glob("../../testdata/corpus/[gl]*.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, more...)
+		for _, place := range []struct {
+			mode      netlab.Mode
+			node, pod string
+		}{
+			{netlab.Routed, "node-a", ""},
+			{netlab.Bridged, "node-a", ""},
+			{netlab.Routed, "node-b", ""},
+			{netlab.Bridged, "node-b", ""},
+			{netlab.Routed, "node-a", "default/agent-pod"},
+			{netlab.Bridged, "node-a", "default/openclaw-0"},
+		} {
+			t.Run(strings.Trim(fmt.Sprintf("%s %s %s", place.mode, place.node, place.pod), " "), func(t *testing.T) {
+				inv := load(t, files[0], inventory).Inventory
+				f := newFixture(t, b, NodeSpec(inv, place.node, place.mode), place.node, place.pod)
+				for _, file := range files {
+					policies := load(t, file, inventory).Policies
+					p := &Policies{append([]string{"-f", file, "-i", inventory}, resolveArgs(names)...)}
+					f.T = t
+					f.apply(p)
+					f.compare(p, f.Flows(Addresses(inv, policies, names), Points(policies)))
+					if t.Failed() {
+						t.Fatalf("with %s", file)
+					}
+				}
+			})
+		}
+	})
+}
