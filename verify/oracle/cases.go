@@ -33,22 +33,22 @@ func (c *Case) Read() (Input, *Cluster, error) {
 		if cluster, err = ParseCluster(c.Cluster); err != nil {
 			return Input{}, nil, err
 		}
-		in.Peers = cluster.AlwaysPeers()
+		in.Peers = Known{Resolve: cluster.Resolve}
 	}
 	if in.Families == nil {
-		in.Families = AutoFamilies(policies, cluster)
+		in.Families = families(policies, cluster)
 	}
 	return in, cluster, nil
 }
 
 // InCluster returns in asked in the inventory sense.
 func InCluster(in Input, c *Cluster) Input {
-	in.Peers, in.Pods, in.Templates = c.InventoryPeers(), c.Pods, c.Templates
+	in.Peers, in.Pods, in.Templates = c.Peers(), c.Pods, c.Templates
 	return in
 }
 
-// AutoFamilies is --families auto. c may be nil.
-func AutoFamilies(policies []*model.Policy, c *Cluster) []model.Family {
+// families is --families auto. c may be nil.
+func families(policies []*model.Policy, c *Cluster) []model.Family {
 	var addrs []netip.Addr
 	for _, p := range policies {
 		for _, d := range model.Directions {

@@ -21,7 +21,7 @@ func TestCases(t *testing.T) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(c.Want, lines(always)); diff != "" {
-				t.Errorf("always (-want +got):\n%s%s", diff, oracle.YAML(in.Policies))
+				t.Errorf("always (-want +got):\n%s%s", diff, c.Policies)
 			}
 			if cluster == nil {
 				return

@@ -9,8 +9,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Cluster is a small inventory of a hand-made case: a plain second reading of
-// SEMANTICS 3, for addresses given outright.
+// Cluster is the small inventory of a hand-made case.
 type Cluster struct {
 	model.Inventory
 	Resolve map[string][]netip.Addr // --resolve
@@ -109,56 +108,63 @@ func parseAddrs(list string) ([]netip.Addr, error) {
 	return out, nil
 }
 
-// AlwaysPeers is the [Peers] of the always sense: names that --resolve knows,
-// and nothing of the inventory.
-func (c *Cluster) AlwaysPeers() Peers { return known{resolve: c.Resolve} }
+// Peers is the [Peers] of the inventory sense.
+func (c *Cluster) Peers() Peers { return Known{c.Resolve, &c.Inventory} }
 
-// InventoryPeers is the [Peers] of the inventory sense.
-func (c *Cluster) InventoryPeers() Peers { return known{c.Resolve, &c.Inventory} }
-
-type known struct {
-	resolve map[string][]netip.Addr
-	inv     *model.Inventory // nil without one
+// Known resolves by SEMANTICS 3, once more and for small inventories only: no
+// Services of type ExternalName, no EndpointSlices beside Endpoints, no pods
+// that yield their address to another.
+type Known struct {
+	Resolve map[string][]netip.Addr // --resolve
+	// Inventory is nil without one: the always sense.
+	Inventory *model.Inventory
 }
 
-// Peers resolves by SEMANTICS 3: "service, egress: its clusterIPs and every
+// Peers implements [Peers]: "service, egress: its clusterIPs and every
 // endpoint address. Ingress: every endpoint address"; "namespace, workload:
 // podIPs of the matching pods, hostNetwork pods left out"; finished pods are no
 // peers. A kind of which there is no object at all is unknown.
-func (k known) Peers(p *model.Peer, d model.Direction) ([]netip.Prefix, bool) {
+func (k Known) Peers(p *model.Peer, d model.Direction) ([]netip.Prefix, bool) {
 	var addrs []netip.Addr
 	switch {
 	case p.Kind == model.PeerFQDN:
-		addrs = k.resolve[p.FQDN]
+		addrs = k.Resolve[p.FQDN]
 		return prefixes(addrs), len(addrs) == 0
-	case k.inv == nil:
+	case k.Inventory == nil:
 		return nil, true
 	case p.Kind == model.PeerService:
-		if len(k.inv.Services) == 0 {
-			return nil, true
-		}
-		for _, s := range k.inv.Services {
-			if d == model.Egress && s.Namespace == p.Service.Namespace && (p.Service.Name == model.AnyService || s.Name == p.Service.Name) {
-				addrs = append(addrs, s.ClusterIPs...)
-			}
-		}
-		for _, e := range k.inv.Endpoints {
-			if e.Namespace == p.Service.Namespace && (p.Service.Name == model.AnyService || e.Service == p.Service.Name) {
-				addrs = append(addrs, e.Subsets[0].Addrs...)
-			}
-		}
-		return prefixes(addrs), false
+		return prefixes(k.service(p.Service, d)), len(k.Inventory.Services) == 0
 	}
 	ns, labels := p.Namespace, model.Labels(nil)
 	if p.Kind == model.PeerWorkload {
 		ns, labels = p.Workload.Namespace, p.Workload.Labels
 	}
-	for _, pod := range k.inv.Pods {
+	for _, pod := range k.Inventory.Pods {
 		if pod.Namespace == ns && pod.Subject() && matchSelector(&model.Selector{MatchLabels: labels}, pod.Labels) {
 			addrs = append(addrs, pod.IPs...)
 		}
 	}
-	return prefixes(addrs), len(k.inv.Pods) == 0
+	return prefixes(addrs), len(k.Inventory.Pods) == 0
+}
+
+func (k Known) service(s model.ServicePeer, d model.Direction) []netip.Addr {
+	var addrs []netip.Addr
+	is := func(ns, name string) bool {
+		return ns == s.Namespace && (s.Name == model.AnyService || name == s.Name)
+	}
+	for _, service := range k.Inventory.Services {
+		if d == model.Egress && is(service.Namespace, service.Name) {
+			addrs = append(addrs, service.ClusterIPs...)
+		}
+	}
+	for _, e := range k.Inventory.Endpoints {
+		if is(e.Namespace, e.Service) {
+			for _, subset := range e.Subsets {
+				addrs = append(addrs, subset.Addrs...)
+			}
+		}
+	}
+	return addrs
 }
 
 func prefixes(addrs []netip.Addr) []netip.Prefix {

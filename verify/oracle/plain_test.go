@@ -214,7 +214,7 @@ func (p *plain) entries(ref model.RuleRef, out map[string]model.Code) {
 			})
 		}
 		with, less := cut(n+1), cut(n)
-		less.Peers, with.Peers = nobody{}, nobody{}
+		less.Peers, with.Peers = nobody{p.in.Peers}, nobody{p.in.Peers}
 		own := false
 		entry := *ref.Rule()
 		dead := p.every(ref.Policy, ref.Direction, func(pod Pod, packet Packet) bool {
@@ -249,13 +249,13 @@ func (p *plain) ownEntry(ref model.RuleRef, r model.Rule, name string, j int, po
 }
 
 // nobody resolves the service without a name to no addresses.
-type nobody struct{}
+type nobody struct{ known Peers }
 
-func (nobody) Peers(p *model.Peer, d model.Direction) ([]netip.Prefix, bool) {
+func (n nobody) Peers(p *model.Peer, d model.Direction) ([]netip.Prefix, bool) {
 	if p.Kind == model.PeerService && p.Service.Name == "" {
 		return nil, false
 	}
-	return Unresolved{}.Peers(p, d)
+	return n.known.Peers(p, d)
 }
 
 func (p *plain) pairs(out map[string]model.Code) {
@@ -290,3 +290,12 @@ func (p *plain) pairs(out map[string]model.Code) {
 		}
 	}
 }
+
+func cloneSection(s *model.Section) *model.Section {
+	if s == nil {
+		return nil
+	}
+	return &model.Section{Rules: slices.Clone(s.Rules)}
+}
+
+func without[T any](list []T, i int) []T { return slices.Delete(slices.Clone(list), i, i+1) }
