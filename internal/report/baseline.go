@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -55,18 +56,21 @@ func NewBaseline(fs []model.Finding) *Baseline {
 
 // Write writes b as JSON, one entry a line, so that diffs of it are readable.
 func (b *Baseline) Write(w io.Writer) error {
-	out := fmt.Sprintf("{\"version\": %d, \"findings\": [", b.Version)
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "{\"version\": %d, \"findings\": [", b.Version)
 	for i, e := range b.Findings {
 		line, err := json.Marshal(e)
 		if err != nil {
 			return err
 		}
 		if i > 0 {
-			out += ","
+			out.WriteByte(',')
 		}
-		out += "\n  " + string(line)
+		out.WriteString("\n  ")
+		out.Write(line)
 	}
-	_, err := io.WriteString(w, out+"\n]}\n")
+	out.WriteString("\n]}\n")
+	_, err := w.Write(out.Bytes())
 	return err
 }
 
