@@ -1,0 +1,65 @@
+package nftables
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// addresses writes the sets of the generation.
+func (e *emitter) addresses() {
+	for _, f := range fams {
+		name := gen("node%s", f.n)
+		e.out.set("set", name, "type "+f.addrType+";")
+		e.out.add(name, ofFamily(e.p.NodeAddrs, f))
+		e.selfSet(f)
+		for _, n := range e.p.Names {
+			e.nameSet(n.Name, n.Addrs, f)
+		}
+	}
+	if e.pod {
+		e.out.set("set", gen("asked6"), "type ipv6_addr; size 1024; flags dynamic,timeout; timeout 10s;")
+	}
+}
+
+// selfSet writes every ordered pair of addresses of one pod.
+func (e *emitter) selfSet(f fam) {
+	name := gen("self%s", f.n)
+	e.out.set("set", name, "type "+f.addrType+" . "+f.addrType+";")
+	var pairs []string
+	for _, p := range e.p.Pods {
+		own := ofFamily(p.Addrs, f)
+		for _, a := range own {
+			for _, b := range own {
+				pairs = append(pairs, a+" . "+b)
+			}
+		}
+	}
+	e.out.add(name, pairs)
+}
+
+// nameSet writes the addresses of a domain name. Those known now have no
+// timeout; what a node learns later may.
+func (e *emitter) nameSet(domain string, addrs []netip.Addr, f fam) {
+	name := nameSetName(domain, f)
+	e.out.set("set", name, "type "+f.addrType+"; size 65535; flags timeout;")
+	e.out.add(name, ofFamily(addrs, f))
+}
+
+func nameSetName(domain string, f fam) string { return gen("name%s_%s", f.n, bundle.ID(domain)) }
+
+// domainOf returns the domain name that an atom stands for.
+func domainOf(a model.Atom) (string, bool) { return strings.CutPrefix(string(a), "fqdn ") }
+
+// ofFamily returns the addresses of one family, as nft reads them.
+func ofFamily(addrs []netip.Addr, f fam) []string {
+	var own []string
+	for _, a := range addrs {
+		if model.FamilyOf(a) == f.Family {
+			own = append(own, a.String())
+		}
+	}
+	return own
+}

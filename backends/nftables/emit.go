@@ -1,0 +1,230 @@
+package nftables
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// Artifact is a program as nftables commands.
+type Artifact struct {
+	// Manifest lacks Tool, Sequence and what follows from the files.
+	Manifest bundle.Manifest
+	Files    []bundle.File
+}
+
+// Emit writes p as the files of a bundle. It returns an error where the kernel's
+// or nft's limits forbid p, or a rule list needs too many entries.
+func Emit(p *compiler.Program) (*Artifact, error) {
+	e, err := build(p)
+	if err != nil {
+		return nil, err
+	}
+	var skeleton, turn sections
+	e.skeleton(&skeleton)
+	e.turn(&turn)
+	pods, err := e.pods()
+	if err != nil {
+		return nil, err
+	}
+	create := []byte("add table " + Table + "\n")
+	files := []bundle.File{
+		{Name: SkeletonFile, Data: append(create, skeleton.bytes()...)},
+		{Name: ObjectsFile, Data: e.out.bytes()},
+		{Name: SwitchFile, Data: turn.bytes()},
+		{Name: PodsFile, Data: pods},
+	}
+	tagFiles(files)
+	e.counts.Elements = e.out.count + turn.count
+	return &Artifact{e.manifest(), files}, nil
+}
+
+// tagFiles replaces the placeholder by the tag: the first 48 bits of SHA-256
+// over all files with the placeholder in them.
+func tagFiles(files []bundle.File) {
+	h := sha256.New()
+	for _, f := range files {
+		fmt.Fprintf(h, "%s %d\n", f.Name, len(f.Data))
+		h.Write(f.Data)
+	}
+	tag := []byte("tp_" + hex.EncodeToString(h.Sum(nil)[:6]) + "_")
+	for i := range files {
+		files[i].Data = bytes.ReplaceAll(files[i].Data, []byte(genPrefix), tag)
+	}
+}
+
+// emitter holds the objects of one generation while they are written. Chains
+// and maps are known by what they hold, so that equal ones are written once.
+type emitter struct {
+	p      *compiler.Program
+	pod    bool // pod scope
+	out    sections
+	known  map[string]string // content -> name
+	number map[string]int    // kind -> how many there are
+	rules  map[string]bundle.Rule
+	lists  map[string]string // default name and family -> chain of the list
+	// defaults by class and direction.
+	defaults []bundle.Default
+	counts   bundle.Counts
+	err      error // the first
+}
+
+// build writes the generation's objects.
+func build(p *compiler.Program) (*emitter, error) {
+	e := &emitter{
+		p: p, pod: p.Target.Pod != "",
+		known: map[string]string{}, number: map[string]int{},
+		rules: map[string]bundle.Rule{}, lists: map[string]string{},
+	}
+	if e.pod && len(p.Pods) > 1 {
+		return nil, fmt.Errorf("a program of pod %q has %d pods", p.Target.Pod, len(p.Pods))
+	}
+	e.addresses() // sets: each pod's own addresses, the node's, those of domain names
+	e.drops()     // where packets end that no rule is about
+	e.checks()    // what is decided before any rule is asked
+	for c := range p.Classes {
+		if err := e.class(c); err != nil { // the chains of each class, with their lists
+			return nil, err
+		}
+	}
+	if e.pod {
+		e.ends() // the pod's namespace: source and destination
+	} else {
+		e.devices() // source and destination of each pod's device
+		e.unknown() // pods that the program does not know
+	}
+	return e, e.err
+}
+
+// fail remembers the first error.
+func (e *emitter) fail(err error) {
+	if e.err == nil {
+		e.err = err
+	}
+}
+
+// intern returns the name of the object with this content, and whether it is new.
+func (e *emitter) intern(kind, content string) (name string, fresh bool) {
+	sum := sha256.Sum256([]byte(kind + "\n" + content))
+	key := string(sum[:])
+	if name, ok := e.known[key]; ok {
+		return name, false
+	}
+	name = gen("%s_%d", kind, e.number[kind])
+	e.number[kind]++
+	e.known[key] = name
+	return name, true
+}
+
+// internChain returns the chain with these rules, making it where it is new.
+func (e *emitter) internChain(kind string, rules []string) string {
+	var content bytes.Buffer
+	for _, r := range rules {
+		content.WriteString(r + "\n")
+	}
+	name, fresh := e.intern(kind, content.String())
+	if fresh {
+		e.out.chain(name)
+		for _, r := range rules {
+			e.out.rule(name, "%s", r)
+		}
+	}
+	return name
+}
+
+func (e *emitter) manifest() bundle.Manifest {
+	m := bundle.Manifest{Backend: bundle.NFTables, Scope: bundle.ScopeNode, Name: e.p.Target.Node, Node: e.p.NodeName}
+	if e.pod {
+		m.Scope, m.Name = bundle.ScopePod, e.p.Target.Pod
+		for _, p := range e.p.Pods {
+			m.PodAddrs = p.Addrs
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.rules)) {
+		m.Rules = append(m.Rules, e.rules[name])
+	}
+	m.Defaults = e.defaults
+	for _, n := range e.p.Names {
+		m.Names = append(m.Names, bundle.KnownName{ID: bundle.ID(n.Name), Name: n.Name, Addrs: n.Addrs})
+	}
+	policies := map[string]bool{}
+	for i := range e.p.Classes {
+		for _, p := range e.p.Classes[i].Policies {
+			policies[p.Ref()] = true
+		}
+	}
+	e.counts.Pods, e.counts.Classes, e.counts.Policies = len(e.p.Pods), len(e.p.Classes), len(policies)
+	e.counts.Rules, e.counts.Names = len(m.Rules), len(m.Names)
+	m.Counts = e.counts
+	return m
+}
+
+// policyRefs returns the names of the policies that select class c, in order.
+func policyRefs(c *compiler.ProgramClass) []string {
+	refs := make([]string, len(c.Policies))
+	for i, p := range c.Policies {
+		refs[i] = p.Ref()
+	}
+	return refs
+}
+
+// class writes the chains of class c in both families. Each is entered by goto
+// from a dispatch map and ends every packet.
+//
+//	from: the pod sends     to: the pod is sent     out: the node's own output
+func (e *emitter) class(c int) error {
+	for _, d := range model.Directions {
+		name := bundle.DefaultName(d.String(), policyRefs(&e.p.Classes[c]))
+		e.defaults = append(e.defaults, bundle.Default{
+			ID: bundle.ID(name), Class: c, Direction: d.String(), Policies: policyRefs(&e.p.Classes[c]),
+		})
+	}
+	for _, f := range fams {
+		egress, err := e.list(&e.p.Classes[c], sides[model.Egress], f)
+		if err != nil {
+			return err
+		}
+		ingress, err := e.list(&e.p.Classes[c], sides[model.Ingress], f)
+		if err != nil {
+			return err
+		}
+		e.entry("from", c, f, egress, ingress)
+		e.entry("to", c, f, ingress, egress)
+		if !e.pod {
+			e.output(c, f, egress)
+		}
+	}
+	return nil
+}
+
+// entry writes the chain that judges a packet of or to a pod of class c: by the
+// list of its own direction, or, where it answers, by the list that the opening
+// packet of the connection was judged by.
+func (e *emitter) entry(kind string, c int, f fam, own, answer string) {
+	name := gen("%s%s_%d", kind, f.n, c)
+	e.out.chain(name)
+	e.out.rule(name, "jump %s", gen("check_%s%s", kind, f.n))
+	e.out.rule(name, "ct direction reply goto %s", answer)
+	e.out.rule(name, "goto %s", own)
+}
+
+// output writes the chain for packets to a pod of class c at the node's output.
+// What the node itself opens, untracked packets of the node and its ICMP errors
+// pass; its replies are judged, so that a connection that is denied now stops
+// also where only the node sends. Another source than the node's is IPVS, or the
+// reset that a reject rule sends in the other end's name.
+func (e *emitter) output(c int, f fam, egress string) {
+	name := gen("out%s_%d", f.n, c)
+	e.out.chain(name)
+	e.out.rule(name, "ct state related tcp flags & rst == rst accept")
+	e.out.rule(name, "fib saddr type != local goto %s", gen("to%s_%d", f.n, c))
+	e.out.rule(name, "ct state established ct direction reply goto %s", egress)
+	e.out.rule(name, "accept")
+}
