@@ -75,6 +75,7 @@ func (c *command) root() *cobra.Command {
 		c.configCmd(),
 		c.explainCmd(),
 		c.lintCmd(common),
+		c.simulateCmd(common),
 		c.versionCmd(),
 	)
 	return root

@@ -164,7 +164,7 @@ func (s *Simulator) namedService(ref string, dst bool) (*model.Service, error) {
 	}
 	if svc := s.services[ref]; svc != nil {
 		if svc.ExternalName != "" {
-			return nil, fmt.Errorf("Service %q is of type ExternalName and has no addresses, give its name %q instead", ref, svc.ExternalName)
+			return nil, fmt.Errorf("service %q is of type ExternalName and has no addresses, give its name %q instead", ref, svc.ExternalName)
 		}
 		return svc, nil
 	}
@@ -172,8 +172,8 @@ func (s *Simulator) namedService(ref string, dst bool) (*model.Service, error) {
 		return nil, fmt.Errorf("%q is not svc:NAMESPACE/NAME", servicePrefix+ref)
 	}
 	if len(s.services) == 0 {
-		return nil, fmt.Errorf("Service %q is not known: there are no Services in the inventory (-i gives one)", ref)
+		return nil, fmt.Errorf("service %q is not known: there are no Services in the inventory (-i gives one)", ref)
 	}
 	ns, _, _ := strings.Cut(ref, "/")
-	return nil, s.unknown("Service", ref, ns, slices.Collect(maps.Keys(s.services)))
+	return nil, s.unknown("service", ref, ns, slices.Collect(maps.Keys(s.services)))
 }

@@ -9,7 +9,9 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-func cidr(s string) model.Peer { return model.Peer{Kind: model.PeerCIDR, CIDR: netip.MustParsePrefix(s)} }
+func cidr(s string) model.Peer {
+	return model.Peer{Kind: model.PeerCIDR, CIDR: netip.MustParsePrefix(s)}
+}
 func fqdn(s string) model.Peer { return model.Peer{Kind: model.PeerFQDN, FQDN: s} }
 
 func allow(peers ...model.Peer) model.Rule { return model.Rule{Action: model.Allow, Peers: peers} }

@@ -38,7 +38,7 @@ func (s *Simulator) toService(f Flow, src end, svc *model.Service) ([]packet, er
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("Service %q has no clusterIP and no endpoint that %s could reach", svc.Ref(), src.input)
+		return nil, fmt.Errorf("service %q has no clusterIP and no endpoint that %s could reach", svc.Ref(), src.input)
 	}
 	return out, nil
 }
@@ -54,7 +54,7 @@ func checkServicePort(f Flow, svc *model.Service) error {
 		has[i] = fmt.Sprintf("%s %d", p.Proto, p.Port)
 	}
 	slices.Sort(has)
-	return fmt.Errorf("Service %q has no port %s %d, it has %s", svc.Ref(), x.proto, x.port, strings.Join(has, ", "))
+	return fmt.Errorf("service %q has no port %s %d, it has %s", svc.Ref(), x.proto, x.port, strings.Join(has, ", "))
 }
 
 // servicePort returns the Service's port that a packet is for, nil where it has
