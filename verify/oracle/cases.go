@@ -134,7 +134,8 @@ tp a/p 100 app=x
   egress deny 10.128.0.0/9
   egress allow 10.0.0.0/8
   egress allow 10.0.0.0/7`,
-		// The first has no effect: without it the third, dead as it is, would do the same.
+		// The first has no effect: without it the third, dead as it is, would
+		// do the same.
 		Want: []string{"TP101 TrafficPolicy/a/p#egress[2]", "TP104 TrafficPolicy/a/p#egress[0]"}},
 	{Name: "shadowing: the directions have nothing to do with each other", Policies: `
 tp a/p 100 app=x

@@ -67,8 +67,9 @@ gtp h 10 app:notin(y)
   egress allow 10.0.0.0/8
 tp a/p 100 env=z
   egress allow 10.0.0.0/8`,
-		// For env=z alone h takes all, which decides the same; g would for env=z,app=y.
-		// Without h, p would allow the same packets of its pods, but not of others.
+		// For env=z alone h takes all, which decides the same; g would for
+		// env=z,app=y. Without h, p would allow the same packets of its pods,
+		// but not of others.
 		Want: []string{"TP102 TrafficPolicy/a/p#egress[0]", "TP203 TrafficPolicy/a/p"}},
 	{Name: "pods: the winners for any value of In tell", Policies: `
 gtp g 10 app=x
@@ -323,7 +324,8 @@ tp a/p 100 app=x
   egress allow 10.0.0.0/8
 tp a/q 100 env=z
   egress reject 10.1.0.0/16`,
-		// q has no effect: alone it denies what the default deny would, and where p selects the pod too, p comes first.
+		// q has no effect: alone it denies what the default deny would, and
+		// where p selects the pod too, p comes first.
 		Want: []string{"TP104 TrafficPolicy/a/q#egress[0]", "TP201 TrafficPolicy/a/p TrafficPolicy/a/q"}},
 	{Name: "pair: labels that no pod can have both of", Policies: `
 tp a/p 100 app=x
@@ -395,7 +397,8 @@ gtp p 100 app=x
 gtp q 100 app=x
   egress deny 10.0.0.0/8
   egress allow 11.0.0.0/8`,
-		// For app=x alone o takes all packets of q's deny, which decides the same; p does for app=x,tier=any.
+		// For app=x alone o takes all packets of q's deny, which decides the
+		// same; p does for app=x,tier=any.
 		Want: []string{"TP102 GlobalTrafficPolicy/q#egress[0]", "TP201 GlobalTrafficPolicy/p GlobalTrafficPolicy/q"}},
 	{Name: "pair: a larger priority hides nothing", Policies: `
 gtp p 100

@@ -15,9 +15,9 @@ type Decision struct {
 }
 
 // Decide judges one packet, not necessarily a representative one, at one pod
-// that policies are enforced on, as SEMANTICS 4 says it. Of in it reads Policies, Peers and
-// IsolateByDirection. It shares with [Analyze] only what a single peer, port
-// entry and selector match.
+// that policies are enforced on, as SEMANTICS 4 says it. Of in it reads
+// Policies, Peers and IsolateByDirection. It shares with [Analyze] only what a
+// single peer, port entry and selector match.
 func Decide(in Input, pod Pod, p Packet) Decision {
 	if in.Peers == nil {
 		in.Peers = Unresolved{}

@@ -10,10 +10,11 @@ type Difference struct {
 	Old, New Decision // Old.Allow != New.Allow
 }
 
-// Diff returns every difference between old and in.Policies, in the order of classes,
-// directions and packets; none exactly where the sets decide every packet of
-// every pod alike. The pods and addresses are those that either set tells apart. It returns
-// an error where there is more than can be tried one by one.
+// Diff returns every difference between old and in.Policies, in the order of
+// classes, directions and packets; none exactly where the sets decide every
+// packet of every pod alike. The pods and addresses are those that either set
+// tells apart. It returns an error where there is more than can be tried one by
+// one.
 func Diff(old []*model.Policy, in Input) ([]Difference, error) {
 	isOld := map[*model.Policy]bool{}
 	var both []*model.Policy

@@ -15,7 +15,8 @@ type Cluster struct {
 	Resolve map[string][]netip.Addr // --resolve
 }
 
-// ParseCluster reads an inventory in the short notation of the hand-made cases, one object a line:
+// ParseCluster reads an inventory in the short notation of the hand-made cases,
+// one object a line:
 //
 //	service NS/NAME CLUSTERIP,CLUSTERIP [ENDPOINT,ENDPOINT]
 //	pod NS/NAME k=v,k=v IP,IP [unenrolled] [hostnetwork] [succeeded] [failed]

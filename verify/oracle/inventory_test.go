@@ -35,7 +35,8 @@ func TestAlwaysHoldsInAnyInventory(t *testing.T) {
 					return f.Subject + " never has an effect"
 				}
 			case model.OverriddenPolicy, model.UnreachablePeer:
-				// Neither where nothing of it has packets here; the rule may be dead here.
+				// Neither where nothing of it has packets here; the rule may be
+				// dead here.
 				if found && got != f.Code {
 					return f.Subject + " is " + string(got)
 				}

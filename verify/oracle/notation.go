@@ -9,8 +9,9 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Parse reads policies in the short notation of the hand-made cases. A line at the margin begins a policy,
-// an indented one adds a rule or declares an empty section:
+// Parse reads policies in the short notation of the hand-made cases. A line at
+// the margin begins a policy, an indented one adds a rule or declares an empty
+// section:
 //
 //	tp NAMESPACE/NAME PRIORITY SELECTOR...
 //	gtp NAME PRIORITY SELECTOR...

@@ -201,7 +201,8 @@ func (p *plain) exempt(ref model.RuleRef) bool {
 	return false
 }
 
-// entries adds the entries without which, of those up to them, the live rule wins as much.
+// entries adds the entries without which, of those up to them, the live rule
+// wins as much.
 func (p *plain) entries(ref model.RuleRef, out map[string]model.Code) {
 	try := func(name string, upTo func(n int, r *model.Rule), n int) {
 		cut := func(n int) Input {
@@ -233,7 +234,8 @@ func (p *plain) entries(ref model.RuleRef, out map[string]model.Code) {
 	}
 }
 
-// ownEntry reports whether the rule with no other entry of the list matches the packet.
+// ownEntry reports whether the rule with no other entry of the list matches the
+// packet.
 func (p *plain) ownEntry(ref model.RuleRef, r model.Rule, name string, j int, pod Pod, packet Packet) bool {
 	if name == ref.Port(j) {
 		r.Ports = r.Ports[j : j+1]

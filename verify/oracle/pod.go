@@ -161,10 +161,10 @@ func countAssignments(vocabulary []label, n int) int {
 	return n
 }
 
-// minimal reports whether pod, which p selects, has no label more than p's selector asks for: p
-// selects it with no label taken away. With matchLabels alone that is the pod
-// with exactly P's labels. A selector's conditions speak of one key each, so
-// where several labels can go, each of them can go alone.
+// minimal reports whether pod, which p selects, has no label more than p's
+// selector asks for: p selects it with no label taken away. With matchLabels
+// alone that is the pod with exactly P's labels. A selector's conditions speak
+// of one key each, so where several labels can go, each of them can go alone.
 func minimal(p *model.Policy, pod Pod) bool {
 	for i := range pod.Labels {
 		less := pod

@@ -32,9 +32,9 @@ func (p Packet) String() string {
 // each representative L4 point and each subset of the atoms.
 //
 // Rules look at an address only through "is it in this prefix", whose answer
-// changes, going up through a family, at the prefix's first address and after its last
-// one only. So one address of every stretch between two such changes stands for
-// all of it. The same holds for the L4 axis and port ranges.
+// changes, going up through a family, at the prefix's first address and after
+// its last one only. So one address of every stretch between two such changes
+// stands for all of it. The same holds for the L4 axis and port ranges.
 type space struct {
 	direction model.Direction
 	addrs     []netip.Addr

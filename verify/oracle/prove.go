@@ -2,8 +2,8 @@ package oracle
 
 import "github.com/trafficpolicy/trafficpolicy/model"
 
-// Assertion says that every packet of some pods, between them and some peers, on some ports,
-// is decided one way.
+// Assertion says that every packet of some pods, between them and some peers,
+// on some ports, is decided one way.
 type Assertion struct {
 	Namespace string // of the pods; "" is any
 	PodName   string // "" is any; a label assignment has no name
@@ -29,8 +29,9 @@ type Proof struct {
 }
 
 // Prove tries every packet that the assertion speaks of. Without pods in in it
-// speaks of every label assignment that its selector matches, those included that
-// no policy selects. It returns an error where there is more than can be tried one by one.
+// speaks of every label assignment that its selector matches, those included
+// that no policy selects. It returns an error where there is more than can be
+// tried one by one.
 func Prove(in Input, a Assertion) (Proof, error) {
 	sc := scope{
 		ports:     a.Ports,

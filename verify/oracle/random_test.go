@@ -68,7 +68,7 @@ func TestWalkIsDecide(t *testing.T) {
 // TestPlain compares Analyze with the definitions read once more, with nothing
 // but Decide.
 func TestPlain(t *testing.T) {
-	draws(t, 300, func(in Input, _ *synth.Cluster) string {
+	draws(t, 120, func(in Input, _ *synth.Cluster) string {
 		in.Policies = in.Policies[:min(4, len(in.Policies))]
 		got, err := Analyze(in)
 		if err != nil {

@@ -7,13 +7,14 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// CheckRelated returns what is wrong with related, the rules that a finding about the dead rule
-// names: "a small set of rules that together take all its packets [...] with one
-// of the other action whenever there is one; at most 16". They are right where,
-// for one of the pods that tell TP101 from TP102, each is tried before the rule and matches some
-// packet of it, each packet of it is matched by one of them (unless cut
-// says that some were left out), and one of the other action takes a packet of it if any does.
-// An error of another kind than of related says that there is more than can be tried one by one.
+// CheckRelated returns what is wrong with related, the rules that a finding
+// about the dead rule names: "a small set of rules that together take all its
+// packets [...] with one of the other action whenever there is one; at most
+// 16". They are right where, for one of the pods that tell TP101 from TP102,
+// each is tried before the rule and matches some packet of it, each packet of
+// it is matched by one of them (unless cut says that some were left out), and
+// one of the other action takes a packet of it if any does. An error of another
+// kind than of related says that there is more than can be tried one by one.
 func CheckRelated(in Input, name string, related []string, cut bool) error {
 	w, err := newWorld(in, in.Policies, scope{})
 	if err != nil {

@@ -78,9 +78,9 @@ func (w *world) report() *Report {
 
 // Further returns what inventory, the report in the inventory sense, has beyond
 // always, the report of the same policies in the always sense: "one that holds
-// always is not repeated". A rule that is dead always is not dead again in the inventory,
-// whichever of TP101 and TP102 it would be there, and pairs of policies are
-// always' business alone.
+// always is not repeated". A rule that is dead always is not dead again in the
+// inventory, whichever of TP101 and TP102 it would be there, and pairs of
+// policies are always' business alone.
 func Further(always, inventory *Report) *Report {
 	said := always.Codes()
 	dead := func(c model.Code) bool { return c == model.ShadowedRule || c == model.RedundantRule }
