@@ -1,12 +1,6 @@
 package nftables
 
-import (
-	"bytes"
-	"encoding/json"
-	"net/netip"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // ends writes the chains of pod scope, where every packet is the pod's: what it
 // sends must carry one of its addresses, what it is sent must be for one.
@@ -69,88 +63,4 @@ func (e *emitter) others() {
 	e.out.rule(dst, "%s %s accept", discoveryIn, onLink)
 	e.out.rule(dst, "%s accept", listener)
 	e.out.rule(dst, "goto %s", gen("stray"))
-}
-
-// podsJSON is the form of pods.json.
-type podsJSON struct {
-	Schema   int       `json:"schema"`
-	Tag      string    `json:"tag"`
-	Scope    string    `json:"scope"`
-	NodeSets [2]string `json:"nodeSets"`
-	Pods     []podJSON `json:"pods"`
-}
-
-type podJSON struct {
-	Ref     string       `json:"ref"`
-	Addrs   []netip.Addr `json:"addrs"`
-	Class   int          `json:"class"`
-	Source  string       `json:"source,omitempty"`
-	Deliver string       `json:"deliver,omitempty"`
-}
-
-// podsSchema is the version of pods.json.
-const podsSchema = 1
-
-func (e *emitter) pods() ([]byte, error) {
-	out := podsJSON{
-		Schema: podsSchema, Tag: placeholder, Scope: "node",
-		NodeSets: [2]string{gen("node4"), gen("node6")}, Pods: []podJSON{},
-	}
-	if e.pod {
-		out.Scope = "pod"
-	}
-	for i, p := range e.p.Pods {
-		pod := podJSON{Ref: p.Ref, Addrs: p.Addrs, Class: p.Class}
-		if !e.pod {
-			pod.Source, pod.Deliver = gen("src_%d", i), gen("dst_%d", i)
-		}
-		out.Pods = append(out.Pods, pod)
-	}
-	var b bytes.Buffer
-	j := json.NewEncoder(&b)
-	j.SetIndent("", "  ")
-	err := j.Encode(out)
-	return b.Bytes(), err
-}
-
-// interval is a stretch of addresses, both ends inclusive.
-type interval struct{ first, last netip.Addr }
-
-// lastOf returns the last address of p.
-func lastOf(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
-
-// minus returns the addresses of prefixes without holes, which are sorted, as
-// disjoint stretches.
-func minus(prefixes []netip.Prefix, holes []netip.Addr) []interval {
-	sorted := slices.Clone(prefixes)
-	slices.SortFunc(sorted, netip.Prefix.Compare)
-	var out []interval
-	var end netip.Addr // last address of the prefixes so far
-	for _, p := range sorted {
-		first, last := p.Masked().Addr(), lastOf(p)
-		if end.IsValid() && end.BitLen() == first.BitLen() && !end.Less(first) {
-			continue // nested in one before
-		}
-		end = last
-		i, _ := slices.BinarySearchFunc(holes, first, netip.Addr.Compare)
-		for ; i < len(holes) && !last.Less(holes[i]); i++ {
-			if first.Less(holes[i]) {
-				out = append(out, interval{first, holes[i].Prev()})
-			}
-			if first = holes[i].Next(); !first.IsValid() {
-				break
-			}
-		}
-		if first.IsValid() && !last.Less(first) {
-			out = append(out, interval{first, last})
-		}
-	}
-	return out
 }

@@ -54,9 +54,12 @@ func tagFiles(files []bundle.File) {
 		fmt.Fprintf(h, "%s %d\n", f.Name, len(f.Data))
 		h.Write(f.Data)
 	}
-	tag := []byte("tp_" + hex.EncodeToString(h.Sum(nil)[:6]) + "_")
+	tag := hex.EncodeToString(h.Sum(nil)[:6])
 	for i := range files {
-		files[i].Data = bytes.ReplaceAll(files[i].Data, []byte(genPrefix), tag)
+		files[i].Data = bytes.ReplaceAll(files[i].Data, []byte(genPrefix), []byte("tp_"+tag+"_"))
+		if files[i].Name == PodsFile {
+			files[i].Data = bytes.Replace(files[i].Data, []byte(`"`+placeholder+`"`), []byte(`"`+tag+`"`), 1)
+		}
 	}
 }
 
@@ -65,6 +68,7 @@ func tagFiles(files []bundle.File) {
 type emitter struct {
 	p      *compiler.Program
 	pod    bool // pod scope
+	bare   bool // a script for use without a loader
 	out    sections
 	known  map[string]string // content -> name
 	number map[string]int    // kind -> how many there are

@@ -3,6 +3,7 @@ package nftables
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -24,7 +25,7 @@ func (e *emitter) list(c *compiler.ProgramClass, s side, f fam) (string, error) 
 	}
 	l := &lister{emitter: e, list: rules, side: s, fam: f}
 	if rules.Isolated {
-		for i := range rules.Rules {
+		for i := 0; i < len(rules.Rules) && !l.done; i++ {
 			if err := l.rule(i); err != nil {
 				return "", err
 			}
@@ -32,7 +33,9 @@ func (e *emitter) list(c *compiler.ProgramClass, s side, f fam) (string, error) 
 		if err := l.flush(); err != nil {
 			return "", err
 		}
-		l.lines = append(l.lines, "goto "+e.defaultDeny(id, s))
+		if !l.done {
+			l.lines = append(l.lines, "goto "+e.defaultDeny(id, s))
+		}
 	} else {
 		l.lines = []string{"accept"}
 	}
@@ -48,6 +51,7 @@ type lister struct {
 	side    side
 	fam     fam
 	lines   []string
+	done    bool             // lines end every packet
 	segment []model.ListRule // rules without names since the last name
 	index   []int            // of each in list
 	// of the segment's table
@@ -77,12 +81,15 @@ func (l *lister) rule(i int) error {
 		if err := l.flush(); err != nil {
 			return err
 		}
+		if l.done {
+			return nil
+		}
 		target := l.ruleTarget(i)
 		for _, n := range names {
 			l.match("@"+nameSetName(n, l.fam), target)
 		}
 	}
-	if len(plain.Peers) > 0 {
+	if len(plain.Peers) > 0 && !l.done {
 		l.segment = append(l.segment, plain)
 		l.index = append(l.index, i)
 	}
@@ -142,6 +149,7 @@ func (l *lister) flush() error {
 	switch {
 	case whole != "":
 		l.lines = append(l.lines, whole)
+		l.done = strings.HasPrefix(whole, "goto ")
 	case len(elements) > 0:
 		l.match("vmap @"+l.addressMap(elements), "")
 	}

@@ -3,6 +3,7 @@ package nftables
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -90,7 +91,7 @@ func (l *lister) portRules(d space.DecisionID, in field) []string {
 // reads ports where in does.
 func (l *lister) through(d space.DecisionID, in field, how string) string {
 	t := l.target(d)
-	if len(t) > 5 && t[:5] == "goto " {
+	if strings.HasPrefix(t, "goto ") {
 		return t
 	}
 	if in.raw {

@@ -63,7 +63,12 @@ func (e *emitter) hooks() []hook {
 func (e *emitter) skeleton(s *sections) {
 	for _, h := range e.hooks() {
 		s.base(h.chain, h.at, h.priority)
-		s.flush("chain", h.chain)
+		if !e.bare {
+			s.flush("chain", h.chain)
+		}
+		if e.bare && h.at == "prerouting" {
+			e.reversePath(s)
+		}
 		if h.loopback != "" {
 			s.rule(h.chain, `%s "lo" accept`, h.loopback)
 		}

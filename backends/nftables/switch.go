@@ -38,6 +38,11 @@ func (e *emitter) turn(s *sections) {
 	for _, f := range fams {
 		s.flush("set", "tp_pods"+f.n)
 	}
+	e.fill(s)
+}
+
+// fill adds the elements of the dispatch maps.
+func (e *emitter) fill(s *sections) {
 	for _, f := range fams {
 		var own []string
 		for _, p := range e.p.Pods {
