@@ -72,6 +72,7 @@ func (c *command) root() *cobra.Command {
 	common := &commonFlags{}
 	common.register(root)
 	root.AddCommand(
+		c.compileCmd(common),
 		c.configCmd(),
 		c.explainCmd(),
 		c.lintCmd(common),

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/version"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// compileFlags are the flags of compile.
+type compileFlags struct {
+	*commonFlags
+	node, pod       string
+	backend, format string
+	output, unknown string
+	sequence        uint64
+	allowUnresolved bool
+	allowEmpty      bool
+	skipBroken      bool
+}
+
+func (c *command) compileCmd(common *commonFlags) *cobra.Command {
+	f := &compileFlags{commonFlags: common}
+	cmd := &cobra.Command{
+		Use:   "compile {--node NODE | --pod NAMESPACE/NAME} -i INVENTORY [POLICIES...]",
+		Short: "Write what a node or a pod enforces",
+		Long: `Write what a node or a pod enforces.
+
+With --node the program is for the node's network namespace and covers the pods
+whose spec.nodeName it is; with --pod it is for that pod's own.
+
+The result is a bundle, for tploader, on standard output or in the file of -o; the
+same input gives the same bytes. --format script is the bare nftables script: one
+transaction for nft -f instead of a switch in two phases, and no check of the
+devices that packets come from (docs/artifact.md says what that costs).
+
+Policies that must not be enforced are not compiled (exit 1, each reason on a line
+of its own): none at all, a deny whose peer resolves to nothing, an inventory object
+that cannot be read. Findings of lint do not matter here.`,
+		Example: `  trafficpolicy compile --node node-a -i cluster.json policies/ -o node-a.tar
+  trafficpolicy compile --pod default/agent-pod -i cluster.json policies/ | tploader apply
+  trafficpolicy compile --node node-a -i cluster.json policies/ --format script | nft -f -`,
+		RunE: func(cmd *cobra.Command, args []string) error { return c.compile(cmd, f, args) },
+	}
+	p := cmd.Flags()
+	p.StringVar(&f.node, "node", "", "compile for this node")
+	p.StringVar(&f.pod, "pod", "", "compile for this pod (`NAMESPACE/NAME`)")
+	p.StringVar(&f.backend, "backend", bundle.NFTables, "what enforces the result ("+strings.Join(backendNames, "|")+")")
+	p.StringVar(&f.format, "format", "bundle", "bundle, for tploader, or script, for nft -f (bundle|script)")
+	p.StringVarP(&f.output, "output", "o", "-", "write to this `file` (- for standard output)")
+	p.Uint64Var(&f.sequence, "sequence", 0, "number that orders the bundles of one target: a loader refuses a lower one than its last")
+	p.StringVar(&f.unknown, "unknown", "allow", "what becomes of pods in the node's pod CIDRs that the bundle does not know (allow|deny)")
+	p.BoolVar(&f.allowUnresolved, "allow-unresolved", false, "compile deny rules whose peers resolve to nothing")
+	p.BoolVar(&f.allowEmpty, "allow-empty", false, "compile without any policy")
+	p.BoolVar(&f.skipBroken, "skip-broken", false, "compile without the inventory objects that cannot be read, naming them")
+	return cmd
+}
+
+// backendNames lists the backends that compile can write for, sorted.
+var backendNames = []string{bundle.NFTables}
+
+// check objects to values and to flags that do not go together.
+func (f *compileFlags) check(stdout io.Writer) error {
+	if !slices.Contains(backendNames, f.backend) {
+		return fmt.Errorf("--backend %q is not available, choose %s", f.backend, strings.Join(backendNames, ", "))
+	}
+	if f.format != "bundle" && f.format != "script" {
+		return fmt.Errorf("--format %q is not one of bundle, script", f.format)
+	}
+	if f.unknown != "allow" && f.unknown != "deny" {
+		return fmt.Errorf("--unknown %q is not one of allow, deny", f.unknown)
+	}
+	if (f.node == "") == (f.pod == "") {
+		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME")
+	}
+	if f.output == "" {
+		return errors.New("--output is empty, give a file or -")
+	}
+	if file, ok := stdout.(*os.File); ok && f.output == "-" && f.format == "bundle" && term.IsTerminal(int(file.Fd())) {
+		return errors.New("a bundle is no text for a terminal: give -o FILE, or pipe it into tploader apply")
+	}
+	return nil
+}
+
+func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) error {
+	if err := f.check(c.Stdout); err != nil {
+		return err
+	}
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	in, err := f.load(cmd.Context(), c, args)
+	if err != nil {
+		return err
+	}
+	if err := f.invalid(in); err != nil {
+		return err
+	}
+	p, err := compiler.Compile(cmd.Context(), in, compiler.CompileOptions{
+		Options:         o,
+		Target:          compiler.Target{Node: f.node, Pod: f.pod},
+		AllowUnresolved: f.allowUnresolved,
+		AllowEmpty:      f.allowEmpty,
+		SkipBroken:      f.skipBroken,
+		UnknownDeny:     f.unknown == "deny",
+	})
+	if refusal := (*compiler.Refusal)(nil); errors.As(err, &refusal) {
+		for _, r := range refusal.Reasons {
+			fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)
+		}
+		return errFailed
+	}
+	if err != nil {
+		return err
+	}
+	for _, w := range p.Warnings {
+		c.warnf("%s", w)
+	}
+	artifact, err := f.artifact(p)
+	if err != nil {
+		return err
+	}
+	return c.writeWhole(f.output, artifact)
+}
+
+// invalid is an error that lists the problems of the policies. Those of single
+// inventory objects are the compiler's to judge: the object is broken.
+func (f *compileFlags) invalid(in *compiler.Input) error {
+	var b strings.Builder
+	for i := range in.Findings {
+		if fd := &in.Findings[i]; fd.Severity == model.Error && !ofBroken(in, fd) {
+			fmt.Fprintf(&b, "\n%s: %s: %s [%s]", fd.Pos(), fd.Severity, fd.Message, fd.Code)
+		}
+	}
+	if b.Len() > 0 {
+		return fmt.Errorf("the input is invalid:%s", b.String())
+	}
+	return nil
+}
+
+// ofBroken reports whether a finding is about an inventory object that could not
+// be read: one that begins before it in the same file.
+func ofBroken(in *compiler.Input, fd *model.Finding) bool {
+	if fd.Policy != "" || fd.Code == model.ParseError {
+		return false
+	}
+	return slices.ContainsFunc(in.Inventory.Broken, func(b model.BrokenObject) bool {
+		return b.Pos.File == fd.File && b.Pos.Compare(fd.Pos()) <= 0
+	})
+}
+
+// artifact returns the bytes of the result.
+func (f *compileFlags) artifact(p *compiler.Program) ([]byte, error) {
+	if f.format == "script" {
+		return nftables.Script(p)
+	}
+	a, err := nftables.Emit(p)
+	if err != nil {
+		return nil, err
+	}
+	a.Manifest.Tool, a.Manifest.Sequence = version.String(), f.sequence
+	var b bytes.Buffer
+	err = bundle.Write(&b, a.Manifest, a.Files)
+	return b.Bytes(), err
+}
