@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxLine is the length of the longest line of flows, in bytes. A flow is two
+// maxLine is the length of the longest line of flows, in bytes, with its newline. A flow is two
 // names, a protocol and a port; what is longer is no flow.
 const maxLine = 64 << 10
 
