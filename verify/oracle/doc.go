@@ -114,4 +114,6 @@
 //     also of one that no policy selects, that is not enrolled or has
 //     hostNetwork: its traffic is allowed. Finished pods are no pods. One that
 //     speaks of no packet is vacuous, which is neither proven nor refuted.
+//  13. The caller says which families are analysed. For prove, an IPv6 address
+//     in an assertion is one "anywhere" too: with auto, both families count.
 package oracle

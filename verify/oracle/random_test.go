@@ -104,29 +104,26 @@ func TestRepresentatives(t *testing.T) {
 	})
 }
 
-// TestWitnesses holds that each witness shows what its finding says.
+// TestWitnesses holds that each witness shows what its finding says, in the
+// inventory sense as well.
 func TestWitnesses(t *testing.T) {
-	draws(t, 300, func(in Input, _ *synth.Cluster) string {
-		report, err := Analyze(in)
-		if err != nil {
-			return err.Error()
-		}
-		for _, f := range report.Findings {
-			if f.Code == model.PriorityTie {
-				continue
+	draws(t, 300, func(in Input, c *synth.Cluster) string {
+		inside := InCluster(in, &Cluster{*c.Inventory, c.Resolve})
+		for _, in := range []Input{in, inside} {
+			report, err := Analyze(in)
+			if err != nil {
+				return err.Error()
 			}
-			if w := f.Witness; f.Code == model.PriorityConflict {
-				for _, name := range []string{w.Rule, w.Other} {
-					alone := in
-					alone.Policies = slices.DeleteFunc(slices.Clone(in.Policies), func(p *model.Policy) bool {
-						return !slices.ContainsFunc(refs(p), func(r model.RuleRef) bool { return r.String() == name })
-					})
-					if got := Decide(alone, w.Pod, w.Packet).Rule; got != name {
-						return f.Subject + ": " + w.Packet.String() + " is of " + got + ", not " + name
-					}
+			for _, f := range report.Findings {
+				if f.Code == model.PriorityTie {
+					continue
 				}
-			} else if got := Decide(in, w.Pod, w.Packet).Rule; got != w.Rule || w.Rule == "" {
-				return f.Subject + ": " + w.Packet.String() + " is of " + got + ", not " + w.Rule
+				if err := CheckWitness(in, f); err != nil {
+					return err.Error()
+				}
+				if got := Decide(in, f.Witness.Pod, f.Witness.Packet).Rule; f.Code != model.PriorityConflict && (got != f.Witness.Rule || got == "") {
+					return f.Subject + ": " + f.Witness.Packet.String() + " is of " + got + ", not " + f.Witness.Rule
+				}
 			}
 		}
 		return ""

@@ -2,6 +2,7 @@ package oracle_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -78,6 +79,78 @@ tp default/egress 100 app=agent
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestCheckWitness(t *testing.T) {
+	in := read(t, `
+tp a/o 10 app=x
+  egress deny 10.0.0.0/9 tcp
+tp a/p 100 app=x
+  egress allow 10.0.0.0/16,10.0.0.0/17,11.0.0.0/8 tcp
+  egress allow 11.0.0.0/9 tcp/80
+  egress allow fqdn:a.example udp
+  egress deny fqdn:a.example udp
+tp a/q 100 env=z
+  egress deny 11.0.0.0/8
+  egress deny 10.0.0.0/8
+gtp r 1000 app=x
+  egress allow 11.0.0.0/9 tcp/80`, "")
+	x, z, both := labels("app", "x"), labels("env", "z"), labels("app", "x", "env", "z")
+	const p, pq = "TrafficPolicy/a/p#egress", "TrafficPolicy/a/p TrafficPolicy/a/q"
+	tests := []struct {
+		code    model.Code
+		subject string
+		labels  model.Labels
+		addr    string
+		port    model.L4
+		want    bool
+	}{
+		{model.RedundantRule, p + "[1]", x, "11.0.0.0", 80, true},
+		{model.RedundantRule, p + "[1]", both, "11.127.255.255", 80, true},
+		{model.RedundantRule, p + "[1]", z, "11.0.0.0", 80, false},       // not selected
+		{model.RedundantRule, p + "[1]", x, "11.0.0.0", 81, false},       // not its packet
+		{model.RedundantRule, p + "[1]", x, "11.128.0.0", 80, false},     // not its packet
+		{model.RedundantRule, p + "[0]", x, "11.0.0.0", 80, false},       // reaches it
+		{model.RedundantRule, p + "[9]", x, "11.0.0.0", 80, false},       // no such rule
+		{model.ShadowedRule, p + "[3]", x, "9.9.9.9", model.L4UDP, true}, // in the atom
+		{model.ShadowedRule, p + "[3]", x, "9.9.9.9", 80, false},
+		{model.UnreachablePeer, p + "[0].to[0]", x, "10.0.255.255", 1, true},
+		{model.UnreachablePeer, p + "[0].to[0]", x, "10.1.0.0", 1, false},
+		{model.UnreachablePeer, p + "[0].to[2]", x, "11.0.0.0", 1, false},
+		{model.UnreachablePeer, p + "[1].ports[0]", x, "11.0.0.0", 80, true},
+		{model.UnreachablePeer, p + "[1].ports[0]", x, "11.0.0.0", 81, false},
+		{model.NoEffect, p + "[0]", x, "11.0.0.0", 80, true},
+		{model.NoEffect, p + "[1]", x, "11.0.0.0", 80, false},
+		{model.OverriddenPolicy, "GlobalTrafficPolicy/r", x, "11.0.0.0", 80, true},
+		{model.OverriddenPolicy, "GlobalTrafficPolicy/r", x, "11.0.0.0", 81, false},
+		{model.OverriddenPolicy, "TrafficPolicy/a/p", x, "11.0.0.0", 80, false},
+		{model.PriorityConflict, pq, both, "11.0.0.0", 80, true},
+		{model.PriorityConflict, pq, x, "11.0.0.0", 80, false},              // not both
+		{model.PriorityConflict, pq, both, "10.0.0.0", 80, false},           // a smaller priority matches
+		{model.PriorityConflict, pq, both, "10.0.0.0", model.L4UDP, true},   // in the atom
+		{model.PriorityConflict, pq, both, "9.9.9.9", model.L4UDP, false},   // of one only
+		{model.PriorityConflict, pq, both, "11.0.0.0", model.L4ICMP, false}, // of one only
+	}
+	for _, test := range tests {
+		f := oracle.Finding{Code: test.code, Subject: test.subject, Witness: oracle.Witness{
+			Pod:    oracle.Pod{Namespace: "a", Labels: test.labels},
+			Packet: oracle.Packet{Addr: netip.MustParseAddr(test.addr), L4: test.port},
+		}}
+		if err := oracle.CheckWitness(in, f); (err == nil) != test.want {
+			t.Errorf("%s %s at %s: %v, want %t", test.code, test.subject, test.labels, err, test.want)
+		}
+	}
+	if err := oracle.CheckWitness(in, oracle.Finding{Code: model.PriorityConflict, Subject: pq}); err == nil {
+		t.Error("no packet is a witness")
+	}
+}
+
+func labels(kv ...string) model.Labels {
+	m := map[string]string{}
+	for i := 0; i < len(kv); i += 2 {
+		m[kv[i]] = kv[i+1]
+	}
+	return model.NewLabels(m)
 }
 
 // What cannot be tried one by one is an error, not an hour.
