@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -58,6 +59,23 @@ func soak() int {
 	n, err := strconv.Atoi(os.Getenv("TRAFFICPOLICY_SOAK"))
 	if err != nil || n < 1 {
 		return 1
+	}
+	return n
+}
+
+// softnetDrops returns how many packets the machine's processors have dropped
+// because their backlog was full (the second column of /proc/net/softnet_stat).
+func softnetDrops(t testing.TB) (n uint64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/softnet_stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			v, _ := strconv.ParseUint(fields[1], 16, 64)
+			n += v
+		}
 	}
 	return n
 }

@@ -367,6 +367,9 @@ func (n *Node) introduce() error {
 	return nil
 }
 
+// Learn makes frames of the host for dst go to a neighbour on its link.
+func (h *Host) Learn(dst netip.Addr, mac net.HardwareAddr) { h.peers[dst] = mac }
+
 // NextHop returns the hardware address to which the host sends packets for dst.
 func (h *Host) NextHop(dst netip.Addr) net.HardwareAddr {
 	switch {

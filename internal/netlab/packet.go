@@ -243,3 +243,6 @@ func sum(s uint32, b []byte) uint16 {
 func (p *Packet) String() string {
 	return fmt.Sprintf("%s:%d > %s:%d proto %d", p.Src, p.SrcPort, p.Dst, p.DstPort, p.Proto)
 }
+
+// Checksum returns the Internet checksum of b (RFC 1071).
+func Checksum(b []byte) uint16 { return ^sum(0, b) }
