@@ -119,3 +119,13 @@ func (d *dir) removeDir(name string) error {
 	}
 	return nil
 }
+
+// Lock returns the folder's lock as a file. Whoever inherits it, such as a child
+// process, shares the lock: it is given up when the last has closed it.
+func (f *Folder) Lock() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(f.dir.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "duplicate lock of", Path: f.dir.path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.dir.path), nil
+}

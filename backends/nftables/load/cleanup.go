@@ -1,0 +1,99 @@
+//go:build linux
+
+package load
+
+import (
+	"context"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+)
+
+// generationName matches the objects that belong to one generation.
+var generationName = regexp.MustCompile(`^tp_[0-9a-f]{12}_`)
+
+// cleanup deletes the objects of every generation but the one with that prefix,
+// and counters that no rule uses any more. Without a prefix it deletes those of
+// all generations.
+func (c *command) cleanup(ctx context.Context, prefix string) error {
+	objects, err := c.list(ctx, true)
+	if err != nil {
+		return err
+	}
+	script := cleanupScript(objects, prefix)
+	if script == "" {
+		return nil
+	}
+	gracePeriod()
+	return c.load(ctx, script)
+}
+
+func cleanupScript(objects []object, prefix string) string {
+	var old []object
+	used := map[string]bool{}
+	for _, o := range objects {
+		if m := generationName.FindString(o.name); m != "" && m != prefix {
+			old = append(old, o)
+			continue
+		}
+		for _, line := range o.body {
+			for _, m := range counterUse.FindAllStringSubmatch(line, -1) {
+				used[m[1]] = true
+			}
+		}
+	}
+	for _, o := range objects {
+		if o.kind == "counter" && ofRule(o.name) && !used[o.name] {
+			old = append(old, o)
+		}
+	}
+	return deleteScript(old)
+}
+
+// ofRule reports whether a counter is of a rule or a default deny. The others
+// belong to the skeleton.
+func ofRule(counter string) bool {
+	return strings.HasPrefix(counter, nftables.RulePrefix) || strings.HasPrefix(counter, nftables.DefaultPrefix)
+}
+
+var counterUse = regexp.MustCompile(`counter name "?([A-Za-z0-9_]+)"?`)
+
+// deleteScript deletes objects in an order in which none is in use when its turn
+// comes: rules, the maps that name chains, chains, the rest.
+func deleteScript(objects []object) string {
+	var flush, maps, chains, rest strings.Builder
+	for _, o := range objects {
+		tail := " " + nftables.Table + " " + o.name + "\n"
+		switch o.kind {
+		case "chain":
+			flush.WriteString("flush chain" + tail)
+			chains.WriteString("delete chain" + tail)
+		case "map":
+			maps.WriteString("delete map" + tail)
+		default:
+			rest.WriteString("delete " + o.kind + tail)
+		}
+	}
+	return flush.String() + maps.String() + chains.String() + rest.String()
+}
+
+// membarrierGlobal is MEMBARRIER_CMD_GLOBAL, which is synchronize_rcu
+// (kernel/sched/membarrier.c).
+const membarrierGlobal = 1
+
+// gracePeriod waits until no packet is any more on a path that it took before
+// the switch. A deleted rule is gone at once also for a packet that is just on
+// its way through the old chains, and what it then found would be no policy at
+// all. Where the kernel does not offer the barrier, or with one processor, for
+// which it does nothing, a pause must do.
+func gracePeriod() {
+	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
+	if errno != 0 || runtime.NumCPU() == 1 {
+		time.Sleep(100 * time.Millisecond)
+	}
+}

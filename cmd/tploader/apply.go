@@ -1,0 +1,181 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+)
+
+// applyFlags are the flags of apply.
+type applyFlags struct {
+	ifaces         []string
+	node           string
+	nodeAddrs      []string
+	maxConnections uint32
+	dryRun         bool
+	last           bool
+}
+
+func (c *command) applyCmd() *cobra.Command {
+	f := &applyFlags{}
+	cmd := &cobra.Command{
+		Use:   "apply [BUNDLE|-]",
+		Short: "Put a bundle in force, in one step",
+		Long: `Apply reads a whole bundle from a file, or from standard input, checks it, loads it
+beside what is in force and switches. Whatever fails leaves the policy in force as it was. Applying
+what is in force already changes nothing, but mends what drifted and attaches pods that have appeared.`,
+		Example: `  trafficpolicy compile -f policies -i cluster.json --node n1 --backend nftables | tploader apply
+  tploader apply n1.tar --node n1
+  tploader apply --netns /run/netns/pod1 pod1.tar
+  tploader apply --last`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return c.apply(cmd, f, args) },
+	}
+	p := cmd.Flags()
+	p.StringArrayVar(&f.ifaces, "iface", nil, "attach only to interfaces whose names match this `glob`, and to those whatever their kind (repeatable)")
+	p.StringVar(&f.node, "node", "", "name of this node (default the host name)")
+	p.StringArrayVar(&f.nodeAddrs, "node-addr", nil, "one more `address` of the node, which may always reach its pods (repeatable)")
+	p.Uint32Var(&f.maxConnections, "max-connections", 0, "most tracked connections of one pod, 0 for no limit")
+	p.BoolVar(&f.dryRun, "dry-run", false, "check everything and change nothing")
+	p.BoolVar(&f.last, "last", false, "apply what is in force again or, after a boot, what was in force on this node before it")
+	return cmd
+}
+
+func (c *command) apply(cmd *cobra.Command, f *applyFlags, args []string) error {
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	if f.last && (len(args) > 0 || f.changed(cmd)) {
+		return errors.New("--last applies a stored bundle with its flags: it takes no bundle, --iface, --node-addr or --max-connections")
+	}
+	var b *load.Bundle
+	if !f.last {
+		if b, err = c.readBundle(args); err != nil {
+			return err
+		}
+	}
+	l, err := c.open(cmd.Context(), load.OpenOptions{Create: !f.dryRun})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	var res *load.Result
+	if f.last {
+		res, err = l.Again(cmd.Context(), o.Node, f.dryRun)
+	} else {
+		res, err = l.Apply(cmd.Context(), b, o)
+	}
+	if err != nil {
+		return err
+	}
+	c.reportApply(res, f.dryRun)
+	return nil
+}
+
+func (f *applyFlags) changed(cmd *cobra.Command) bool {
+	return slices.ContainsFunc([]string{"iface", "node-addr", "max-connections"}, cmd.Flags().Changed)
+}
+
+// options checks the flags and puts them in order, so that the same flags in
+// another order are the same.
+func (f *applyFlags) options() (load.ApplyOptions, error) {
+	o := load.ApplyOptions{Node: f.node, DryRun: f.dryRun}
+	o.MaxConnections = f.maxConnections
+	if f.maxConnections > math.MaxInt32 {
+		return o, fmt.Errorf("--max-connections %d is more than %d", f.maxConnections, math.MaxInt32)
+	}
+	for _, g := range f.ifaces {
+		if _, err := path.Match(g, ""); err != nil || g == "" {
+			return o, fmt.Errorf("--iface %q is no glob of interface names", g)
+		}
+		o.Interfaces = append(o.Interfaces, g)
+	}
+	slices.Sort(o.Interfaces)
+	o.Interfaces = slices.Compact(o.Interfaces)
+	for _, s := range f.nodeAddrs {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return o, fmt.Errorf("--node-addr %q is no IP address", s)
+		}
+		o.NodeAddrs = append(o.NodeAddrs, a.Unmap())
+	}
+	slices.SortFunc(o.NodeAddrs, netip.Addr.Compare)
+	o.NodeAddrs = slices.Compact(o.NodeAddrs)
+	if o.Node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return o, fmt.Errorf("host name: %w (--node names the node)", err)
+		}
+		o.Node = strings.ToLower(name) // as kubelet does
+	}
+	return o, nil
+}
+
+// readBundle reads and checks the bundle: a file, or standard input for "-" and
+// for nothing.
+func (c *command) readBundle(args []string) (*load.Bundle, error) {
+	in := c.Stdin
+	if len(args) > 0 && args[0] != "-" {
+		f, err := os.Open(args[0])
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	} else if isTerminal(in) {
+		return nil, errors.New("no bundle: give a file, or pipe one into standard input")
+	}
+	const most = bundle.MaxTotal + bundle.MaxManifest + 1<<20
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("read bundle: %w", err)
+	}
+	if len(data) > most {
+		return nil, fmt.Errorf("bundle is larger than %d bytes", most)
+	}
+	return load.Read(data)
+}
+
+func isTerminal(s any) bool {
+	f, ok := s.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// reportApply says what was done: the result to stdout, what to look at to
+// stderr.
+func (c *command) reportApply(res *load.Result, dryRun bool) {
+	for _, p := range res.Places {
+		if p.Interface == "" {
+			c.logf("warning: pod %s: address %s %s", p.Pod, p.Addr, p.Reason)
+		}
+	}
+	for _, d := range res.Drift {
+		c.logf("drift: %s", d)
+	}
+	r := res.Record
+	what := "is in force"
+	switch {
+	case !res.Changed:
+		what = "was in force already, nothing changed"
+	case dryRun && res.Loaded:
+		what = "would be loaded and put in force"
+	case dryRun:
+		what = "is in force, interfaces or flags would change"
+	}
+	fmt.Fprintf(c.Stdout, "%s %s: generation %.12s %s, %d interfaces\n", r.Scope, r.Name, r.Generation, what, len(r.Interfaces))
+}

@@ -1,0 +1,111 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+)
+
+func (c *command) statusCmd() *cobra.Command {
+	o := &output{}
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Say what is in force, and whether the kernel holds what was applied",
+		Long: `Status compares the kernel with what was applied, looks for the interfaces of the bundle's pods, and
+cleans up what a tploader that was killed has left. Exit code 1: nothing is in force, the kernel holds
+something else than was applied, or a pod's interface has no source check.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			l, err := c.open(cmd.Context(), load.OpenOptions{})
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			s, err := l.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if o.json() {
+				err = writeJSON(c.Stdout, s)
+			} else {
+				err = writeStatus(c.Stdout, s)
+			}
+			if err == nil && !s.OK() {
+				err = errFailed
+			}
+			return err
+		},
+	}
+	o.register(cmd)
+	return cmd
+}
+
+func writeStatus(w io.Writer, s *load.Status) error {
+	var b strings.Builder
+	if s.Generation == "" {
+		b.WriteString("nothing is in force\n")
+	} else {
+		fmt.Fprintf(&b, "%s %s, backend %s", s.Scope, s.Name, s.Backend)
+		if s.Scope == "pod" && s.Node != "" {
+			fmt.Fprintf(&b, ", on node %s", s.Node)
+		}
+		fmt.Fprintf(&b, "\ngeneration %.12s, sequence %d, applied %s\n", s.Generation, s.Sequence, s.Applied)
+		if !s.InForce {
+			b.WriteString("NOT IN FORCE: the kernel has no table of it\n")
+		}
+	}
+	if s.Previous != "" {
+		fmt.Fprintf(&b, "before it: generation %.12s\n", s.Previous)
+	}
+	if s.MaxConnections > 0 {
+		fmt.Fprintf(&b, "limit: %d tracked connections a pod\n", s.MaxConnections)
+	}
+	for _, d := range s.Drift {
+		fmt.Fprintf(&b, "DRIFT: %s\n", d)
+	}
+	attached := 0
+	for _, p := range s.Pods {
+		if p.Attached {
+			attached++
+		}
+	}
+	if s.Generation != "" {
+		fmt.Fprintf(&b, "%d pods, %d of them attached, %d interfaces\n", len(s.Pods), attached, len(s.Interfaces))
+	}
+	for _, p := range s.Pods {
+		writePod(&b, p)
+	}
+	if t := s.Connections; t != nil {
+		fmt.Fprintf(&b, "connection table: %d of %d", t.Count, t.Max)
+		if t.High {
+			b.WriteString(" (ABOVE 80%: new connections of every pod fail when it is full)")
+		}
+		b.WriteString("\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writePod(b *strings.Builder, p load.PodStatus) {
+	addrs := make([]string, len(p.Addresses))
+	for i, a := range p.Addresses {
+		addrs[i] = a.String()
+	}
+	fmt.Fprintf(b, "  %s %s", p.Pod, strings.Join(addrs, ","))
+	if p.Interface != "" {
+		fmt.Fprintf(b, " on %s", p.Interface)
+	}
+	if !p.Attached {
+		fmt.Fprintf(b, " UNATTACHED: %s", p.Reason)
+	}
+	b.WriteString("\n")
+}
