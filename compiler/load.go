@@ -2,8 +2,8 @@ package compiler
 
 import (
 	"context"
-	"errors"
 	"io"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -14,7 +14,8 @@ type LoadOptions struct {
 	// .yml and .json) or "-" for Stdin, which may be named once.
 	Policies, Inventory []string
 	Stdin               io.Reader
-	// Namespace is what a TrafficPolicy without metadata.namespace gets; "" means default.
+	// Namespace is what a TrafficPolicy, and any other namespaced object, without
+	// metadata.namespace gets; "" means default.
 	Namespace string
 	// PoseidonVersion, such as "0.7.2", turns on TP012; "" is no check.
 	PoseidonVersion string
@@ -31,13 +32,41 @@ type Input struct {
 	// Findings are TP001 to TP012, sorted. An error among them means that
 	// Policies or Inventory lack an object.
 	Findings []model.Finding
-	Files    int
-	// Skipped counts objects of kinds that mean nothing to policies.
+	// Files counts the files that were read, standard input included.
+	Files int
+	// Skipped counts objects of kinds that mean nothing to policies, by kind, and
+	// under NoKind documents that are no Kubernetes objects.
 	Skipped map[string]int
+
+	lines sourceLines
 }
 
 // Load reads all inputs. It returns an error only for what could not be read at
-// all (no such file, I/O); everything else is in Input.Findings.
+// all (no such file, I/O, a namespace or version in o that is none);
+// everything else is in Input.Findings.
 func Load(ctx context.Context, o LoadOptions) (*Input, error) {
-	return nil, errors.New("not written yet")
+	l, err := newLoader(o)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := listInputs(o)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range inputs {
+		if err := l.read(ctx, in); err != nil {
+			return nil, err
+		}
+	}
+	l.merge()
+	slices.SortFunc(l.in.Policies, model.ComparePolicies)
+	slices.SortFunc(l.in.Findings, model.CompareFindings)
+	l.in.Findings = slices.CompactFunc(l.in.Findings, sameFinding)
+	return l.in, nil
+}
+
+// sameFinding reports whether two neighbours are one: a file that is named twice
+// is read twice.
+func sameFinding(a, b model.Finding) bool {
+	return model.CompareFindings(a, b) == 0 && a.Field == b.Field
 }

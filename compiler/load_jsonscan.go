@@ -1,0 +1,534 @@
+package compiler
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// jsonScanner reads JSON (RFC 8259) from a stream into nodes, with positions,
+// which encoding/json does not give, and without holding more of it than one
+// value. Duplicate keys are kept, for whoever reads the mapping to report.
+type jsonScanner struct {
+	r            *bufio.Reader
+	line, column int // of the next byte, from 1; columns count code points
+	depth        int
+	values       int // of the object being read
+	scratch      []byte
+	keys         map[string]string // interned keys and short values
+	drop         map[string]bool   // fields whose mappings and lists are left out
+}
+
+func newJSONScanner(r *bufio.Reader) *jsonScanner {
+	return &jsonScanner{r: r, line: 1, column: 1, keys: map[string]string{}}
+}
+
+// syntaxError is what is wrong with a JSON text.
+type syntaxError struct {
+	line, column int
+	message      string
+}
+
+func (e *syntaxError) Error() string { return e.message }
+
+func (s *jsonScanner) errorf(format string, args ...any) error {
+	return &syntaxError{s.line, s.column, fmt.Sprintf(format, args...)}
+}
+
+// validJSON reports whether text is a sequence of JSON values.
+func validJSON(text []byte) bool {
+	s := newJSONScanner(bufio.NewReader(bytes.NewReader(text)))
+	for {
+		c, err := s.between()
+		if err == io.EOF {
+			return true
+		}
+		if err != nil || c != '{' || s.skip() != nil {
+			return false
+		}
+	}
+}
+
+// peek returns the next byte without taking it, io.EOF at the end.
+func (s *jsonScanner) peek() (byte, error) {
+	b, err := s.r.Peek(1)
+	if len(b) == 0 {
+		return 0, err
+	}
+	return b[0], nil
+}
+
+// take takes one byte that was peeked at.
+func (s *jsonScanner) take(c byte) {
+	s.r.Discard(1)
+	switch {
+	case c == '\n':
+		s.line++
+		s.column = 1
+	case utf8.RuneStart(c):
+		s.column++
+	}
+}
+
+// space skips white space and returns the next byte without taking it.
+func (s *jsonScanner) space() (byte, error) {
+	for {
+		buffered, err := s.r.Peek(max(1, s.r.Buffered()))
+		if len(buffered) == 0 {
+			return 0, err
+		}
+		for i, c := range buffered {
+			switch c {
+			case '\n':
+				s.line++
+				s.column = 1
+			case ' ', '\t', '\r':
+				s.column++
+			default:
+				s.r.Discard(i)
+				return c, nil
+			}
+		}
+		s.r.Discard(len(buffered))
+	}
+}
+
+// between is space between the values of a stream, where a line of YAML's
+// document markers may stand.
+func (s *jsonScanner) between() (byte, error) {
+	for {
+		c, err := s.space()
+		if err != nil || c != '-' || s.column != 1 {
+			return c, err
+		}
+		if m, _ := s.r.Peek(4); !isMarker(m, "---") {
+			return c, nil
+		}
+		for range 3 {
+			s.take('-')
+		}
+	}
+}
+
+// inside is space within a value, where the end of the text is an error.
+func (s *jsonScanner) inside() (byte, error) {
+	c, err := s.space()
+	if err == io.EOF {
+		return 0, s.errorf("the text ends inside of a value")
+	}
+	return c, err
+}
+
+// node begins a node at the present position.
+func (s *jsonScanner) node(kind yaml.Kind, tag string) (*yaml.Node, error) {
+	if s.values++; s.values > maxValues {
+		return nil, errTooManyValues
+	}
+	return &yaml.Node{Kind: kind, Tag: tag, Line: s.line, Column: s.column}, nil
+}
+
+// errTooManyValues ends the reading of an object above maxValues.
+var errTooManyValues = errors.New("too many values")
+
+// value reads any value.
+func (s *jsonScanner) value() (*yaml.Node, error) {
+	c, err := s.inside()
+	if err != nil {
+		return nil, err
+	}
+	switch c {
+	case '{':
+		return s.object(nil)
+	case '[':
+		return s.array()
+	case '"':
+		n, err := s.node(yaml.ScalarNode, "!!str")
+		if err != nil {
+			return nil, err
+		}
+		n.Style = yaml.DoubleQuotedStyle
+		n.Value, err = s.str()
+		return n, err
+	}
+	n, err := s.node(yaml.ScalarNode, "")
+	if err != nil {
+		return nil, err
+	}
+	n.Value, n.Tag, err = s.word()
+	return n, err
+}
+
+// skip reads any value and forgets it.
+func (s *jsonScanner) skip() error {
+	c, err := s.inside()
+	if err != nil {
+		return err
+	}
+	switch c {
+	case '{':
+		return s.members(func(string, *yaml.Node) error { return s.skip() })
+	case '[':
+		return s.elements(s.skip)
+	case '"':
+		_, err := s.text()
+		return err
+	}
+	_, _, err = s.word()
+	return err
+}
+
+// object reads an object. field, if not nil, may take a value: it returns false
+// where it did not, and nil with true where the field is to be left out.
+func (s *jsonScanner) object(field func(n *yaml.Node, key string) (*yaml.Node, bool, error)) (*yaml.Node, error) {
+	n, err := s.node(yaml.MappingNode, "!!map")
+	if err != nil {
+		return nil, err
+	}
+	err = s.members(func(key string, k *yaml.Node) error {
+		if field != nil {
+			if v, taken, err := field(n, key); taken || err != nil {
+				if v != nil {
+					n.Content = append(n.Content, k, v)
+				}
+				return err
+			}
+		}
+		if s.drop[key] {
+			if c, err := s.inside(); err != nil {
+				return err
+			} else if c == '{' || c == '[' {
+				return s.skip()
+			}
+		}
+		v, err := s.value()
+		if err == nil {
+			n.Content = append(n.Content, k, v)
+		}
+		return err
+	})
+	return n, err
+}
+
+func (s *jsonScanner) array() (*yaml.Node, error) {
+	n, err := s.node(yaml.SequenceNode, "!!seq")
+	if err != nil {
+		return nil, err
+	}
+	err = s.elements(func() error {
+		v, err := s.value()
+		if err == nil {
+			n.Content = append(n.Content, v)
+		}
+		return err
+	})
+	return n, err
+}
+
+// enter and leave keep the depth.
+func (s *jsonScanner) enter(c byte) error {
+	if s.depth++; s.depth > maxDepth {
+		return s.errorf("lists and mappings nest deeper than %d", maxDepth)
+	}
+	s.take(c)
+	return nil
+}
+
+func (s *jsonScanner) leave(c byte) {
+	s.depth--
+	s.take(c)
+}
+
+// members reads an object whose brace is next. fn is called behind each colon
+// and must read the value.
+func (s *jsonScanner) members(fn func(key string, k *yaml.Node) error) error {
+	if err := s.enter('{'); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		c, err := s.inside()
+		if err != nil {
+			return err
+		}
+		if c == '}' && first {
+			s.leave(c)
+			return nil
+		}
+		if c != '"' {
+			return s.errorf("%q is not expected here, want a key in quotes", rune(c))
+		}
+		k := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Line: s.line, Column: s.column}
+		if k.Value, err = s.str(); err != nil {
+			return err
+		}
+		s.values++
+		if c, err = s.inside(); err != nil {
+			return err
+		}
+		if c != ':' {
+			return s.errorf(`%q is not expected here, want ":" behind the key`, rune(c))
+		}
+		s.take(c)
+		if err := fn(k.Value, k); err != nil {
+			return err
+		}
+		if done, err := s.comma('}'); done || err != nil {
+			return err
+		}
+	}
+}
+
+// elements reads an array whose bracket is next. fn must read one value.
+func (s *jsonScanner) elements(fn func() error) error {
+	if err := s.enter('['); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		c, err := s.inside()
+		if err != nil {
+			return err
+		}
+		if c == ']' && first {
+			s.leave(c)
+			return nil
+		}
+		if err := fn(); err != nil {
+			return err
+		}
+		if done, err := s.comma(']'); done || err != nil {
+			return err
+		}
+	}
+}
+
+// comma reads what follows a value: a comma, or the end of the collection.
+func (s *jsonScanner) comma(end byte) (done bool, err error) {
+	c, err := s.inside()
+	switch {
+	case err != nil:
+		return false, err
+	case c == end:
+		s.leave(c)
+		return true, nil
+	case c == ',':
+		s.take(c)
+		return false, nil
+	}
+	return false, s.errorf(`%q is not expected here, want "," or %q`, rune(c), string(end))
+}
+
+// str reads a string. Short ones share memory with equal ones before.
+func (s *jsonScanner) str() (string, error) {
+	b, err := s.text()
+	if err != nil {
+		return "", err
+	}
+	const short = 64
+	if len(b) > short {
+		return string(b), nil
+	}
+	if t, ok := s.keys[string(b)]; ok {
+		return t, nil
+	}
+	t := string(b)
+	if len(s.keys) < 1<<14 {
+		s.keys[t] = t
+	}
+	return t, nil
+}
+
+// text reads a string into the scratch buffer.
+func (s *jsonScanner) text() ([]byte, error) {
+	s.take('"')
+	s.scratch = s.scratch[:0]
+	for {
+		// Plain characters first, as many as are in the buffer.
+		buffered, err := s.r.Peek(max(1, s.r.Buffered()))
+		if len(buffered) == 0 {
+			if err == io.EOF {
+				return nil, s.errorf("the text ends inside of a string")
+			}
+			return nil, err
+		}
+		i := 0
+		for i < len(buffered) && buffered[i] != '"' && buffered[i] != '\\' && buffered[i] >= ' ' {
+			if utf8.RuneStart(buffered[i]) {
+				s.column++
+			}
+			i++
+		}
+		s.scratch = append(s.scratch, buffered[:i]...)
+		if len(s.scratch) > maxDocument {
+			return nil, s.errorf("a string is larger than %d MB", maxDocument>>20)
+		}
+		if i == len(buffered) {
+			s.r.Discard(i)
+			continue
+		}
+		c := buffered[i]
+		s.r.Discard(i)
+		switch {
+		case c == '"':
+			if !utf8.Valid(s.scratch) {
+				return nil, s.errorf("a string is not UTF-8")
+			}
+			s.take(c)
+			return s.scratch, nil
+		case c < ' ':
+			return nil, s.errorf("control character %U in a string, want it escaped", c)
+		}
+		if err := s.escape(); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// escape reads one escape sequence into the scratch buffer.
+func (s *jsonScanner) escape() error {
+	s.take('\\')
+	c, err := s.peek()
+	if err != nil {
+		return s.errorf("the text ends inside of a string")
+	}
+	switch c {
+	case '"', '\\', '/':
+	case 'b':
+		c = '\b'
+	case 'f':
+		c = '\f'
+	case 'n':
+		c = '\n'
+	case 'r':
+		c = '\r'
+	case 't':
+		c = '\t'
+	case 'u':
+		return s.unicode()
+	default:
+		return s.errorf("%q is no escape", `\`+string(rune(c)))
+	}
+	s.take(' ') // whatever it was, one column
+	s.scratch = append(s.scratch, c)
+	return nil
+}
+
+// unicode reads uXXXX, and a second half where the first is that of a pair.
+func (s *jsonScanner) unicode() error {
+	r, err := s.hex()
+	if err != nil {
+		return err
+	}
+	if utf16.IsSurrogate(r) {
+		if b, _ := s.r.Peek(2); string(b) != `\u` {
+			return s.errorf("half of a surrogate pair, want both")
+		}
+		s.take('\\')
+		low, err := s.hex()
+		if err != nil {
+			return err
+		}
+		if r = utf16.DecodeRune(r, low); r == utf8.RuneError {
+			return s.errorf("half of a surrogate pair, want both")
+		}
+	}
+	s.scratch = utf8.AppendRune(s.scratch, r)
+	return nil
+}
+
+func (s *jsonScanner) hex() (rune, error) {
+	b, _ := s.r.Peek(5)
+	v, err := uint64(0), error(nil)
+	if len(b) < 5 {
+		return 0, s.errorf("the text ends inside of a string")
+	}
+	if v, err = strconv.ParseUint(string(b[1:]), 16, 16); err != nil {
+		return 0, s.errorf(`\%s is no escape, want four hexadecimal digits`, quote(string(b))[1:6])
+	}
+	for _, c := range b {
+		s.take(c)
+	}
+	return rune(v), nil
+}
+
+// word reads a number, true, false or null, and returns its tag in YAML.
+func (s *jsonScanner) word() (text, tag string, err error) {
+	const longest = 1024
+	s.scratch = s.scratch[:0]
+	for {
+		c, err := s.peek()
+		if err != nil && err != io.EOF {
+			return "", "", err
+		}
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if err == io.EOF || !letter && (c < '0' || c > '9') && c != '+' && c != '-' && c != '.' {
+			break
+		}
+		if len(s.scratch) == longest {
+			return "", "", s.errorf("a number is longer than %d digits", longest)
+		}
+		s.take(c)
+		s.scratch = append(s.scratch, c)
+	}
+	text = string(s.scratch)
+	switch text {
+	case "true", "false":
+		return text, "!!bool", nil
+	case "null":
+		return text, "!!null", nil
+	case "":
+		c, _ := s.peek()
+		return "", "", s.errorf("%q is not expected here, want a value", rune(c))
+	}
+	integer, ok := jsonNumber(text)
+	switch {
+	case !ok:
+		s.column -= len(text)
+		return "", "", s.errorf("%s is no value, want a string in quotes, a number, true, false or null", quote(text))
+	case integer:
+		return text, "!!int", nil
+	}
+	return text, "!!float", nil
+}
+
+// jsonNumber reports whether s is a number of JSON, and one without fraction and
+// exponent.
+func jsonNumber(s string) (integer, ok bool) {
+	digits := func(s string) int {
+		n := 0
+		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+			n++
+		}
+		return n
+	}
+	if s[0] == '-' {
+		s = s[1:]
+	}
+	n := digits(s)
+	if n == 0 || n > 1 && s[0] == '0' {
+		return false, false
+	}
+	s, integer = s[n:], true
+	if len(s) > 0 && s[0] == '.' {
+		if n = digits(s[1:]); n == 0 {
+			return false, false
+		}
+		s, integer = s[1+n:], false
+	}
+	if len(s) > 0 && s[0]|0x20 == 'e' {
+		s, integer = s[1:], false
+		if len(s) > 0 && (s[0] == '+' || s[0] == '-') {
+			s = s[1:]
+		}
+		if n = digits(s); n == 0 {
+			return false, false
+		}
+		s = s[n:]
+	}
+	return integer, s == ""
+}

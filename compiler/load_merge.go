@@ -1,0 +1,163 @@
+package compiler
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// merge makes one Input of all objects: it settles which of several objects of
+// one kind, namespace and name counts.
+func (l *loader) merge() {
+	l.in.Findings = append(l.in.Findings, l.findings...)
+	both := l.inBoth()
+	first := make(map[objectKey]*object, len(l.objects))
+	for _, o := range l.objects {
+		named := o.name != ""
+		if named && both[o.objectKey] && o.inventory == isPolicyKind(o.kind) {
+			continue // yields to the one in the other input, with its findings
+		}
+		l.in.Findings = append(l.in.Findings, o.findings...)
+		switch prev := first[o.objectKey]; {
+		case !named:
+			l.keep(o)
+		case prev == nil:
+			first[o.objectKey] = o
+			l.keep(o)
+		case !sameObject(prev, o):
+			l.duplicate(prev, o)
+		}
+	}
+}
+
+// inBoth returns the objects that both LoadOptions.Policies and Inventory have.
+func (l *loader) inBoth() map[objectKey]bool {
+	const policies, inventory = 1, 2
+	seen := make(map[objectKey]uint8)
+	for _, o := range l.objects {
+		in := uint8(policies)
+		if o.inventory {
+			in = inventory
+		}
+		if o.name != "" {
+			seen[o.objectKey] |= in
+		}
+	}
+	both := make(map[objectKey]bool)
+	for k, in := range seen {
+		if in == policies|inventory {
+			both[k] = true
+		}
+	}
+	return both
+}
+
+func isPolicyKind(kind string) bool { return kind == policyKinds[0] || kind == policyKinds[1] }
+
+// keep puts an object where it belongs.
+func (l *loader) keep(o *object) {
+	inv := l.in.Inventory
+	switch v := o.value.(type) {
+	case *model.Policy:
+		l.in.Policies = append(l.in.Policies, v)
+	case *model.Namespace:
+		inv.Namespaces = append(inv.Namespaces, v)
+	case *model.Node:
+		inv.Nodes = append(inv.Nodes, v)
+	case *model.Pod:
+		inv.Pods = append(inv.Pods, v)
+	case *model.Service:
+		inv.Services = append(inv.Services, v)
+	case *model.Endpoints:
+		inv.Endpoints = append(inv.Endpoints, v)
+	case *model.PodTemplate:
+		inv.Templates = append(inv.Templates, v)
+	case nil:
+		l.broken(o)
+	}
+}
+
+// broken notes an inventory object that cannot be used.
+func (l *loader) broken(o *object) {
+	if o.kind != "" && !isPolicyKind(o.kind) {
+		l.in.Inventory.Broken = append(l.in.Inventory.Broken, model.BrokenObject{Ref: o.objectKey.String(), Pos: o.pos})
+	}
+}
+
+// duplicate reports o, which says something else than prev.
+func (l *loader) duplicate(prev, o *object) {
+	l.broken(o)
+	f := model.NewFinding(model.DuplicateObject, o.pos,
+		fmt.Sprintf("%s is here and at %s with different content, want one of them", o.objectKey, prev.pos))
+	if isPolicyKind(o.kind) {
+		f.Policy = o.objectKey.String()
+	}
+	related := model.Related{Policy: f.Policy, File: prev.pos.File, Line: prev.pos.Line, Column: prev.pos.Column, Message: "the other one"}
+	f.Related = []model.Related{related}
+	l.in.Findings = append(l.in.Findings, f)
+}
+
+// sameObject reports whether two objects say the same, wherever they stand.
+func sameObject(a, b *object) bool {
+	if a.value == nil || b.value == nil {
+		return a.value == nil && b.value == nil && a.spec == b.spec
+	}
+	return reflect.DeepEqual(unplaced(a.value), unplaced(b.value))
+}
+
+// unplaced returns a copy of an object without positions.
+func unplaced(value any) any {
+	switch v := value.(type) {
+	case *model.Policy:
+		c := *v
+		c.Pos = model.Pos{}
+		c.Ingress, c.Egress = unplacedSection(v.Ingress), unplacedSection(v.Egress)
+		return c
+	case *model.Namespace:
+		c := *v
+		c.Pos = model.Pos{}
+		return c
+	case *model.Node:
+		c := *v
+		c.Pos = model.Pos{}
+		return c
+	case *model.Pod:
+		c := *v
+		c.Pos = model.Pos{}
+		return c
+	case *model.Service:
+		c := *v
+		c.Pos = model.Pos{}
+		return c
+	case *model.Endpoints:
+		c := *v
+		c.Pos = model.Pos{}
+		return c
+	case *model.PodTemplate:
+		c := *v
+		c.Pos = model.Pos{}
+		return c
+	}
+	return nil
+}
+
+func unplacedSection(s *model.Section) *model.Section {
+	if s == nil {
+		return nil
+	}
+	c := &model.Section{Rules: make([]model.Rule, len(s.Rules))}
+	for i, r := range s.Rules {
+		u := model.Rule{Action: r.Action, Peers: make([]model.Peer, len(r.Peers)), Ports: make([]model.Port, len(r.Ports))}
+		for j, p := range r.Peers {
+			p.Pos = model.Pos{}
+			u.Peers[j] = p
+		}
+		for j, p := range r.Ports {
+			p.Pos = model.Pos{}
+			u.Ports[j] = p
+		}
+		c.Rules[i] = u
+	}
+	return c
+}

@@ -1,0 +1,268 @@
+package compiler
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// yamlStream takes all objects of a YAML stream. It is cut into documents before
+// it is parsed: an error in one says nothing about the others, and a parser
+// stops at its first. A line that begins with --- or ... is a marker wherever it
+// stands (YAML 1.2.2, section 9.1.2), so that needs no parsing.
+func (l *loader) yamlStream(ctx context.Context, src *source, r *bufio.Reader) error {
+	s := yamlSplitter{r: r}
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		more, err := s.next()
+		if err != nil {
+			return err
+		}
+		doc := *src
+		doc.document = &document{file: src.file, lines: s.lines}
+		switch {
+		case s.tooLong:
+			l.textError(doc.document, s.lines+1, 1, fmt.Sprintf("document is larger than %d MB, want smaller documents, or JSON for a large inventory", maxDocument>>20))
+		case s.content:
+			l.yamlDocument(&doc, s.text)
+		}
+		if !more {
+			return nil
+		}
+	}
+}
+
+// yamlSplitter cuts a stream into documents.
+type yamlSplitter struct {
+	r      *bufio.Reader
+	line   int    // lines read
+	marker []byte // a --- line that begins the next document, already read
+
+	// The document that next found.
+	text    []byte
+	lines   int  // lines before it
+	content bool // it has more than comments, directives and markers
+	tooLong bool // text was cut off
+}
+
+// next reads up to the end of a document and reports whether there may be more.
+func (s *yamlSplitter) next() (more bool, err error) {
+	s.text, s.lines, s.content, s.tooLong = nil, s.line, false, false
+	directive := false
+	if s.marker != nil {
+		s.lines--
+		s.text = append(s.text, s.marker...)
+		s.content = hasContent(s.marker[3:])
+		s.marker = nil
+	}
+	for start := true; ; {
+		line, err := s.r.ReadSlice('\n')
+		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+			return false, err
+		}
+		if start && len(line) > 0 {
+			s.line++
+		}
+		switch {
+		case start && isMarker(line, "---") && (s.content || !directive):
+			s.marker = bytes.Clone(line)
+			return true, nil
+		case start && isMarker(line, "..."):
+			return err != io.EOF, nil
+		case start && !s.content && bytes.HasPrefix(line, []byte("%")):
+			directive = true
+		case hasContent(line):
+			s.content = true
+		}
+		if len(s.text)+len(line) > maxDocument {
+			s.text, s.tooLong = nil, true
+		}
+		if !s.tooLong {
+			s.text = append(s.text, line...)
+		}
+		if err == io.EOF {
+			return false, nil
+		}
+		start = err == nil
+	}
+}
+
+// isMarker reports whether a line is the document marker m.
+func isMarker(line []byte, m string) bool {
+	return bytes.HasPrefix(line, []byte(m)) && (len(line) == len(m) || strings.IndexByte(" \t\r\n", line[len(m)]) >= 0)
+}
+
+// hasContent reports whether a line is neither blank nor a comment.
+func hasContent(line []byte) bool {
+	line = bytes.TrimLeft(bytes.TrimPrefix(line, utf8BOM), " \t\r\n")
+	return len(line) > 0 && line[0] != '#'
+}
+
+// yamlDocument takes the objects of one document.
+func (l *loader) yamlDocument(src *source, text []byte) {
+	text = bytes.TrimPrefix(text, utf8BOM)
+	if at, what := badText(text); what != "" {
+		line, column := lineColumn(text, at)
+		l.textError(src.document, src.lines+line, column, "not YAML: "+what)
+		return
+	}
+	if manyValues(text) {
+		l.textError(src.document, src.lines+1, 1, fmt.Sprintf("document has more than %d values, want smaller documents", maxValues))
+		return
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		var n yaml.Node
+		err := decodeYAML(dec, &n)
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			line, message := yamlError(err)
+			l.textError(src.document, src.lines+line, indentOf(text, line)+1, "not YAML: "+message)
+			return
+		}
+		l.yamlNode(src, &n)
+	}
+}
+
+// yamlNode takes the objects of one parsed document.
+func (l *loader) yamlNode(src *source, n *yaml.Node) {
+	if len(n.Content) == 0 {
+		return
+	}
+	root := n.Content[0]
+	if deep := tooDeep(root, 0); deep != nil {
+		pos := src.pos(deep)
+		l.textError(src.document, pos.Line, pos.Column, fmt.Sprintf("lists and mappings nest deeper than %d", maxDepth))
+		return
+	}
+	if kindOf(root) == kindNull {
+		return
+	}
+	l.decode(root, src, typeMeta{}, 0)
+}
+
+// decodeYAML is dec.Decode, with any panic of the parser as an error.
+func decodeYAML(dec *yaml.Decoder, n *yaml.Node) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("yaml: %v", r)
+		}
+	}()
+	return dec.Decode(n)
+}
+
+// yamlError takes apart an error of the parser, "yaml: line N: text". Its line
+// is 1 where the parser gives none.
+func yamlError(err error) (line int, message string) {
+	message = strings.TrimPrefix(err.Error(), "yaml: ")
+	rest, ok := strings.CutPrefix(message, "line ")
+	if !ok {
+		return 1, message
+	}
+	number, text, _ := strings.Cut(rest, ": ")
+	line, convErr := strconv.Atoi(number)
+	if convErr != nil {
+		return 1, message
+	}
+	return line, text
+}
+
+// badText returns the first byte that no YAML text may have, and what it is; ""
+// for a good text.
+func badText(text []byte) (at int, what string) {
+	for at < len(text) {
+		c := text[at]
+		switch {
+		case c >= utf8.RuneSelf:
+			r, size := utf8.DecodeRune(text[at:])
+			if r == utf8.RuneError && size == 1 {
+				return at, fmt.Sprintf("byte %#02x is not UTF-8", c)
+			}
+			if r >= 0x80 && r < 0xa0 && r != 0x85 || r == 0xfffe || r == 0xffff {
+				return at, fmt.Sprintf("control character %U", r)
+			}
+			at += size
+			continue
+		case c == 0:
+			return at, "NUL byte, want UTF-8 text"
+		case c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == 0x7f:
+			return at, fmt.Sprintf("control character %U", c)
+		}
+		at++
+	}
+	return 0, ""
+}
+
+// lineColumn returns the line and column of a byte of text, from 1.
+func lineColumn(text []byte, at int) (line, column int) {
+	before := text[:at]
+	start := bytes.LastIndexByte(before, '\n') + 1
+	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
+}
+
+// indentOf returns how many spaces a line of text begins with.
+func indentOf(text []byte, line int) int {
+	for ; line > 1; line-- {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			return 0
+		}
+		text = text[i+1:]
+	}
+	return len(text) - len(bytes.TrimLeft(text, " "))
+}
+
+// manyValues reports whether a document has more than maxValues values, as far
+// as its separators tell: each node of a tree takes some 200 bytes, so a short
+// text can become a large tree.
+func manyValues(text []byte) bool {
+	if len(text) < maxValues/2 {
+		return false
+	}
+	n := 1
+	for i, c := range text {
+		next := byte('\n')
+		if i+1 < len(text) {
+			next = text[i+1]
+		}
+		switch c {
+		case ',', '?':
+			n += 2
+		case '[', '{':
+			n++
+		case '-':
+			if next <= ' ' {
+				n++
+			}
+		case ':':
+			if next <= ' ' || i > 0 && strings.IndexByte(`"'`, text[i-1]) >= 0 || strings.IndexByte(",[]{}", next) >= 0 {
+				n += 2
+			}
+		}
+	}
+	return n > maxValues
+}
+
+// tooDeep returns the first node that stands deeper than maxDepth.
+func tooDeep(n *yaml.Node, depth int) *yaml.Node {
+	if depth > maxDepth {
+		return n
+	}
+	for _, c := range n.Content {
+		if deep := tooDeep(c, depth+1); deep != nil {
+			return deep
+		}
+	}
+	return nil
+}

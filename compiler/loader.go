@@ -1,0 +1,99 @@
+package compiler
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// loader collects objects while inputs are read.
+type loader struct {
+	namespace string
+	poseidon  *poseidonVersion // nil without a check
+	stdin     stdin
+	buffer    *bufio.Reader // for all files in turn
+
+	objects  []*object
+	findings []model.Finding // that belong to no object
+	skipped  map[string]int
+	in       *Input
+
+	strings map[string]string
+	checked map[checkedString]bool
+}
+
+func newLoader(o LoadOptions) (*loader, error) {
+	l := &loader{
+		namespace: cmp.Or(o.Namespace, "default"),
+		stdin:     stdin{r: o.Stdin},
+		skipped:   map[string]int{},
+		strings:   map[string]string{},
+		checked:   map[checkedString]bool{},
+	}
+	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, Skipped: l.skipped}
+	if !l.valid(labelNames, l.namespace) {
+		return nil, fmt.Errorf("namespace %s is not valid, want %s", quote(l.namespace), wantLabelName)
+	}
+	if o.PoseidonVersion != "" {
+		v, err := parsePoseidonVersion(o.PoseidonVersion)
+		if err != nil {
+			return nil, err
+		}
+		l.poseidon = &v
+	}
+	return l, nil
+}
+
+// intern returns s, the same memory for equal strings: the labels, namespaces
+// and nodes of a cluster are few, its pods many.
+func (l *loader) intern(s string) string {
+	const longest = 256 // of a label with its prefix; longer strings hardly repeat
+	if s == "" || len(s) > longest {
+		return s
+	}
+	if t, ok := l.strings[s]; ok {
+		return t
+	}
+	l.strings[s] = s
+	return s
+}
+
+// checkedString is a string with what it was checked for.
+type checkedString struct {
+	check stringCheck
+	s     string
+}
+
+type stringCheck uint8
+
+const (
+	labelKeys stringCheck = iota
+	labelValues
+	labelNames
+)
+
+var stringChecks = [...]func(string) []string{
+	labelKeys:   validation.IsQualifiedName,
+	labelValues: validation.IsValidLabelValue,
+	labelNames:  validation.IsDNS1123Label,
+}
+
+// valid reports whether s passes a check. Results are kept, since labels repeat
+// and the checks are regular expressions.
+func (l *loader) valid(check stringCheck, s string) bool {
+	const longest = 512 // no valid string is longer
+	if len(s) > longest {
+		return false
+	}
+	key := checkedString{check, s}
+	ok, known := l.checked[key]
+	if !known {
+		ok = len(stringChecks[check](s)) == 0
+		l.checked[key] = ok
+	}
+	return ok
+}
