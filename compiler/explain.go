@@ -27,7 +27,10 @@ func (r *Resolver) Explain(p *model.Peer, res *Resolution) string {
 	case UnknownName:
 		return p.String() + " has no known addresses, see --resolve"
 	case Unreadable:
-		return p.String() + " is in the inventory but cannot be read"
+		if p.Kind == model.PeerService && p.Service.Name != model.AnyService {
+			return p.String() + " is in the inventory but cannot be read"
+		}
+		return p.String() + " has no addresses but maybe those of objects that cannot be read"
 	case NoInventory:
 		kind := "pods"
 		if p.Kind == model.PeerService {

@@ -22,8 +22,10 @@ type Resolver struct {
 	slices    map[objectName][]*model.Endpoints // EndpointSlices by the Service they belong to
 	endpoints map[objectName][]*model.Endpoints // Endpoints objects, likewise
 	held      map[string]bool                   // namespaces that the inventory holds
-	broken    map[string]bool                   // objects that could not be read, as KIND/NAMESPACE/NAME
-	given     struct{ namespaces, pods, services bool }
+	// broken holds the objects that could not be read, as KIND/NAMESPACE/NAME, and
+	// KIND/NAMESPACE where there is one.
+	broken map[string]bool
+	given  struct{ namespaces, pods, services bool }
 
 	known sync.Map // peerKey to *Resolution
 }
@@ -41,7 +43,7 @@ const (
 	IsExternalName           // a Service of type ExternalName, or "*" where one of the Services is
 	UnknownName              // an fqdn without known addresses
 	NoInventory              // no object of the needed kind was given at all
-	Unreadable               // a Service that the inventory holds and that could not be read
+	Unreadable               // no addresses, but the inventory holds a Service or pod it may mean that could not be read
 )
 
 // FailsOpen reports whether a deny or reject rule with such a peer would let
@@ -121,6 +123,7 @@ func (r *Resolver) noteBroken(ref string) {
 	kind, name, _ := strings.Cut(ref, "/")
 	if ns, _, ok := strings.Cut(name, "/"); ok {
 		r.held[ns] = true
+		r.broken[kind+"/"+ns] = true
 	}
 	switch kind {
 	case "Service":
@@ -202,6 +205,9 @@ func (r *Resolver) workload(namespace string, ls model.Labels) *Resolution {
 	var addrs []netip.Addr
 	for _, p := range r.pods.matching(namespace, ls) {
 		addrs = append(addrs, r.addresses.Of(p)...)
+	}
+	if len(addrs) == 0 && r.broken["Pod/"+namespace] {
+		return &Resolution{Problem: Unreadable}
 	}
 	return resolution(addrs)
 }

@@ -152,7 +152,10 @@ func TestPeerWithoutInventory(t *testing.T) {
 		{"namespaces alone", model.Inventory{Namespaces: namespaces}, "workload b?", UnknownReference},
 		{"broken objects", model.Inventory{Broken: broken}, "service a/bad", Unreadable},
 		{"broken objects", model.Inventory{Broken: broken}, "service a/other", UnknownReference},
-		{"broken objects", model.Inventory{Broken: broken}, "namespace b", NoAddresses},
+		{"broken objects", model.Inventory{Broken: broken}, "namespace b", Unreadable},
+		{"broken objects", model.Inventory{Broken: broken}, "service a/*", Unreadable},
+		{"broken objects", model.Inventory{Broken: broken}, "service b/*", NoAddresses},
+		{"broken objects", model.Inventory{Broken: broken, Services: services, Pods: pods}, "service a/*", Resolved},
 		{"broken objects", model.Inventory{Broken: broken}, "namespace c", NoAddresses},
 		{"broken objects", model.Inventory{Broken: broken}, "namespace d", UnknownReference},
 	} {

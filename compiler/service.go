@@ -40,8 +40,11 @@ func (r *Resolver) everyService(namespace string, d model.Direction) *Resolution
 		addrs = append(addrs, r.serviceAddrs(s, d)...)
 	}
 	res := resolution(addrs)
-	if external {
+	switch {
+	case external:
 		res.Problem = IsExternalName
+	case len(addrs) == 0 && r.broken["Service/"+namespace]:
+		res.Problem = Unreadable
 	}
 	return res
 }
