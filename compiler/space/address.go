@@ -69,6 +69,15 @@ func (b block) last() address {
 	return address{b.first.hi | hi, b.first.lo | lo}
 }
 
+// next returns the address behind the last of b, zero behind the end of the space.
+func (b block) next() address {
+	a := b.last()
+	if a.lo++; a.lo == 0 {
+		a.hi++
+	}
+	return a
+}
+
 // hostMask returns the bits behind the first n of 128.
 func hostMask(n uint8) (hi, lo uint64) {
 	if n >= 64 {

@@ -165,3 +165,17 @@ func eachBenchList(b *testing.B, run func(*testing.B, *model.RuleList)) {
 		}
 	}
 }
+
+func BenchmarkAnalyse(b *testing.B) {
+	eachBenchList(b, func(b *testing.B, list *model.RuleList) {
+		for b.Loop() {
+			dead := 0
+			for _, r := range Analyse(list, model.IPv4).Rules {
+				if !r.Live {
+					dead++
+				}
+			}
+			b.ReportMetric(float64(dead), "dead")
+		}
+	})
+}

@@ -20,7 +20,8 @@ func flatten(list *model.RuleList, f model.Family, few int) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := newTree(list, f)
+	t := newTree(blockRules(list, f), f)
+	t.internRulesets()
 	fl := flattener{
 		list:     list,
 		few:      few,
@@ -31,8 +32,8 @@ func flatten(list *model.RuleList, f model.Family, few int) (*Table, error) {
 		known:    make(map[inherited]DecisionID),
 		profiles: make(map[DecisionID]*profile),
 	}
-	fl.lowest = newMinTree(fl.axis.slots())
-	fl.alone = newMinTree(fl.axis.slots())
+	fl.lowest = newMinTree(fl.axis.slots(), nil)
+	fl.alone = newMinTree(fl.axis.slots(), nil)
 	return fl.table(f)
 }
 

@@ -43,17 +43,40 @@ func tiny(firsts ...string) []netip.Addr {
 
 func randomList(rng *rand.Rand, f model.Family) *model.RuleList {
 	list := &model.RuleList{Isolated: rng.IntN(50) > 0}
-	for range rng.IntN(9) {
-		list.Rules = append(list.Rules, randomRule(rng, f))
+	source := &model.Policy{Egress: &model.Section{Rules: make([]model.Rule, rng.IntN(9))}}
+	for i := range source.Egress.Rules {
+		r := randomRule(rng, f)
+		if rng.IntN(2) == 0 {
+			ports := randomPorts(rng)
+			source.Egress.Rules[i].Ports = ports
+			r.L4, r.Ref = model.PortsL4(ports), model.RuleRef{Policy: source, Index: i}
+		}
+		list.Rules = append(list.Rules, r)
 	}
 	return list
+}
+
+func randomPorts(rng *rand.Rand) []model.Port {
+	var ports []model.Port
+	for range 1 + rng.IntN(3) {
+		p := model.Port{Proto: model.Proto(rng.IntN(4))}
+		if p.Proto.HasPorts() {
+			a, b := uint16(rng.IntN(4)), uint16(rng.IntN(4))
+			p.First, p.Last = min(a, b), max(a, b)
+			if rng.IntN(3) == 0 {
+				p.Last = 65535
+			}
+		}
+		ports = append(ports, p)
+	}
+	return ports
 }
 
 func randomRule(rng *rand.Rand, f model.Family) model.ListRule {
 	r := model.ListRule{Action: model.Action(rng.IntN(3)), L4: randomL4(rng)}
 	for j := range 1 + rng.IntN(3) {
 		p := model.ListPeer{Index: j}
-		if rng.IntN(6) == 0 {
+		if rng.IntN(6) == 9 {
 			p.Atom = model.Atom([]string{"a", "b", "c"}[rng.IntN(3)])
 		}
 		for range rng.IntN(3) {
@@ -109,7 +132,7 @@ func printList(list *model.RuleList) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "isolated %v\n", list.Isolated)
 	for i, r := range list.Rules {
-		fmt.Fprintf(&b, "%3d %-6s %v", i, r.Action, r.L4)
+		fmt.Fprintf(&b, "%3d %-6s %v %v", i, r.Action, r.L4, sourcePorts(&r))
 		for _, p := range r.Peers {
 			fmt.Fprintf(&b, " [%s %v]", p.Atom, p.Prefixes)
 		}
@@ -169,7 +192,7 @@ func smallerLists(list *model.RuleList) []*model.RuleList {
 		}
 		if !r.L4.IsEvery() {
 			s := r
-			s.L4 = model.EveryL4
+			s.L4, s.Ref = model.EveryL4, model.RuleRef{}
 			with(i, s)
 		}
 	}

@@ -26,13 +26,14 @@ type tree struct {
 	sets  int // distinct rulesets
 }
 
+// blockRule is one prefix of a rule, or of a unit.
 type blockRule struct {
 	block
 	rule int32
 }
 
-func newTree(list *model.RuleList, f model.Family) *tree {
-	pairs := blockRules(list, f)
+// newTree returns the tree of pairs, which are sorted, each once.
+func newTree(pairs []blockRule, f model.Family) *tree {
 	rules := make([]int32, len(pairs))
 	for i, p := range pairs {
 		rules[i] = p.rule
@@ -51,7 +52,6 @@ func newTree(list *model.RuleList, f model.Family) *tree {
 		i = j
 	}
 	t.link()
-	t.internRulesets()
 	return t
 }
 
@@ -75,6 +75,11 @@ func blockRules(list *model.RuleList, f model.Family) []blockRule {
 			}
 		}
 	}
+	return sortPairs(pairs)
+}
+
+// sortPairs sorts pairs and drops repetitions.
+func sortPairs(pairs []blockRule) []blockRule {
 	slices.SortFunc(pairs, func(a, b blockRule) int {
 		return cmp.Or(a.block.compare(b.block), cmp.Compare(a.rule, b.rule))
 	})
