@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -211,3 +212,7 @@ var (
 	open = policy{name: "p", world: model.Allow}
 	shut = policy{name: "p", world: model.Deny}
 )
+
+const interrupt = syscall.SIGINT
+
+func sameAddr(a, b netip.Addr) bool { return a == b }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -50,7 +51,7 @@ var podKinds = map[string]bool{"veth": true, "netkit": true, "tuntap": true, "tu
 // discover finds the interface of each pod: the one that its address is routed
 // to, or the bridge port behind that. Globs, if any, restrict it to interfaces
 // whose names match one, and vouch for those.
-func discover(n network, pods []pod, globs []string) ([]Place, error) {
+func discover(n network, pods []nftables.Pod, globs []string) ([]Place, error) {
 	var places []Place
 	for _, p := range pods {
 		for _, a := range p.Addrs {

@@ -71,7 +71,7 @@ func dispatchScript(b *Bundle, r *state.Record, objects []object) string {
 // forward chain, which asks tp_oif. Packets to a bridge port leave, for the
 // forward hook, through the bridge: those are judged by address alone.
 func deviceScript(s *strings.Builder, b *Bundle, r *state.Record) {
-	pods := map[string]pod{}
+	pods := map[string]nftables.Pod{}
 	for _, p := range b.pods {
 		pods[p.Ref] = p
 	}
