@@ -8,8 +8,8 @@ import (
 )
 
 // Analysis is what checks look at: the input, and what several of them derive
-// from it. Everything derived is made when it is first asked for. It is safe for
-// concurrent use.
+// from it. What its methods return is made when it is first asked for, and
+// shared. It is safe for concurrent use.
 type Analysis struct {
 	Input   *compiler.Input
 	Options compiler.Options
@@ -21,16 +21,10 @@ type Analysis struct {
 	// Families are the address families that are analysed.
 	Families []model.Family
 
-	// Index finds the policies that select a pod.
-	Index func() *compiler.PolicyIndex
-	// Classes groups the pods of Inventory.
-	Classes func() *compiler.Classes
-	// Resolver resolves names against Inventory.
-	Resolver func() *compiler.Resolver
-	// Unknown resolves names against nothing: what holds with it holds always.
-	Unknown func() *compiler.Resolver
-
-	selected func() map[*model.Policy]*selection
+	index             func() *compiler.PolicyIndex
+	classes           func() *compiler.Classes
+	resolver, unknown func() *compiler.Resolver
+	selected          func() map[*model.Policy]*selection
 }
 
 // NewAnalysis prepares the analysis of in.
@@ -39,10 +33,24 @@ func NewAnalysis(in *compiler.Input, o compiler.Options) *Analysis {
 	if in.InventoryGiven {
 		a.Inventory = in.Inventory
 	}
-	a.Index = sync.OnceValue(func() *compiler.PolicyIndex { return compiler.NewPolicyIndex(a.Policies) })
-	a.Classes = sync.OnceValue(func() *compiler.Classes { return a.Index().Group(a.Inventory.Pods, o) })
-	a.Resolver = sync.OnceValue(func() *compiler.Resolver { return compiler.NewResolver(a.Inventory, o) })
-	a.Unknown = sync.OnceValue(func() *compiler.Resolver { return compiler.NewResolver(&model.Inventory{}, o) })
+	a.index = sync.OnceValue(func() *compiler.PolicyIndex { return compiler.NewPolicyIndex(a.Policies) })
+	a.classes = sync.OnceValue(func() *compiler.Classes { return a.Index().Group(a.Inventory.Pods, o) })
+	a.resolver = sync.OnceValue(func() *compiler.Resolver { return compiler.NewResolver(a.Inventory, o) })
+	a.unknown = sync.OnceValue(func() *compiler.Resolver { return compiler.NewResolver(&model.Inventory{}, o) })
 	a.selected = sync.OnceValue(a.selections)
 	return a
 }
+
+// Index finds the policies that select a pod.
+func (a *Analysis) Index() *compiler.PolicyIndex { return a.index() }
+
+// Classes groups the pods of Inventory.
+func (a *Analysis) Classes() *compiler.Classes { return a.classes() }
+
+// Resolver resolves names against Inventory: what holds with it holds in the
+// inventory.
+func (a *Analysis) Resolver() *compiler.Resolver { return a.resolver() }
+
+// Unknown resolves names against no inventory, so that what they mean is an
+// atom: what holds with it holds always.
+func (a *Analysis) Unknown() *compiler.Resolver { return a.unknown() }

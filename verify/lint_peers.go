@@ -39,16 +39,16 @@ func peerAddress(a *Analysis, r model.RuleRef, peer *model.Peer) (model.Finding,
 	action := r.Rule().Action
 	switch res.Problem {
 	case compiler.UnknownReference:
-		f := inInventory(model.UnknownReference, peer.Pos, "%s: the %s holds for nobody", a.Resolver().Explain(peer, res), action)
+		f := inInventory(model.UnknownReference, peer.Pos, "%s: the %s matches no address", a.Resolver().Explain(peer, res), action)
 		if !action.Allows() {
 			f.Severity = model.Error
 		}
 		f.Suggestion = didYouMean(a.Resolver().NearestReference(peer))
 		return f, true
 	case compiler.NoAddresses:
-		return inInventory(model.NoAddresses, peer.Pos, "%s: the %s holds for nobody", a.Resolver().Explain(peer, res), action), true
+		return inInventory(model.NoAddresses, peer.Pos, "%s: the %s matches no address", a.Resolver().Explain(peer, res), action), true
 	case compiler.IsExternalName:
-		f := inInventory(model.NoAddresses, peer.Pos, "%s: the %s does not hold for it", a.Resolver().Explain(peer, res), action)
+		f := inInventory(model.NoAddresses, peer.Pos, "%s: the %s matches none of its addresses", a.Resolver().Explain(peer, res), action)
 		f.Suggestion = "name what it points to by cidr, or in egress by fqdn"
 		return f, true
 	}

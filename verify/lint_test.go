@@ -91,16 +91,16 @@ tp a/p 100 app=web
 	r := lint(t, ps, inv, LintOptions{Only: []model.Code{model.UnknownReference, model.NoAddresses}})
 	const p = "TrafficPolicy/a/p"
 	want := []string{
-		"TP401 warning " + p + "#egress[0]: service a/wbe is not in the inventory: the allow holds for nobody at spec.egress.rules[0].to[1]; did you mean a/web?",
-		`TP401 error ` + p + `#egress[1]: namespace "nowhere" is not in the inventory: the deny holds for nobody at spec.egress.rules[1].to[1]`,
-		"TP401 error " + p + "#egress[1]: service a/none is not in the inventory: the deny holds for nobody at spec.egress.rules[1].to[0]",
-		`TP401 error ` + p + `#egress[3]: namespace "b" is not in the inventory: the deny holds for nobody at spec.egress.rules[3].to[0]`,
-		`TP401 warning ` + p + `#ingress[0]: namespace "aa" is not in the inventory: the allow holds for nobody at spec.ingress.rules[0].from[0]; did you mean a?`,
-		"TP402 warning " + p + "#egress[2]: service a/* includes a Service of type ExternalName, which has no addresses: the reject does not hold for it at spec.egress.rules[2].to[2]; name what it points to by cidr, or in egress by fqdn",
-		"TP402 warning " + p + "#egress[2]: service a/idle has no addresses just now: the reject holds for nobody at spec.egress.rules[2].to[0]",
-		"TP402 warning " + p + "#egress[2]: service a/out is of type ExternalName, which has no addresses: the reject does not hold for it at spec.egress.rules[2].to[1]; name what it points to by cidr, or in egress by fqdn",
-		"TP402 warning " + p + "#egress[3]: workload a?app=none has no addresses just now: the deny holds for nobody at spec.egress.rules[3].to[1]",
-		"TP402 warning " + p + "#ingress[1]: service a/lonely has no addresses just now: the allow holds for nobody at spec.ingress.rules[1].from[0]",
+		"TP401 warning " + p + "#egress[0]: service a/wbe is not in the inventory: the allow matches no address at spec.egress.rules[0].to[1]; did you mean a/web?",
+		`TP401 error ` + p + `#egress[1]: namespace "nowhere" is not in the inventory: the deny matches no address at spec.egress.rules[1].to[1]`,
+		"TP401 error " + p + "#egress[1]: service a/none is not in the inventory: the deny matches no address at spec.egress.rules[1].to[0]",
+		`TP401 error ` + p + `#egress[3]: namespace "b" is not in the inventory: the deny matches no address at spec.egress.rules[3].to[0]`,
+		`TP401 warning ` + p + `#ingress[0]: namespace "aa" is not in the inventory: the allow matches no address at spec.ingress.rules[0].from[0]; did you mean a?`,
+		"TP402 warning " + p + "#egress[2]: service a/* includes a Service of type ExternalName, which has no addresses: the reject matches none of its addresses at spec.egress.rules[2].to[2]; name what it points to by cidr, or in egress by fqdn",
+		"TP402 warning " + p + "#egress[2]: service a/idle has no addresses just now: the reject matches no address at spec.egress.rules[2].to[0]",
+		"TP402 warning " + p + "#egress[2]: service a/out is of type ExternalName, which has no addresses: the reject matches none of its addresses at spec.egress.rules[2].to[1]; name what it points to by cidr, or in egress by fqdn",
+		"TP402 warning " + p + "#egress[3]: workload a?app=none has no addresses just now: the deny matches no address at spec.egress.rules[3].to[1]",
+		"TP402 warning " + p + "#ingress[1]: service a/lonely has no addresses just now: the allow matches no address at spec.ingress.rules[1].from[0]",
 	}
 	got := lines(r.Findings)
 	if diff := cmp.Diff(sorted(want), sorted(got)); diff != "" {
