@@ -88,7 +88,11 @@ func (l *loader) decode(n *yaml.Node, src *source, within typeMeta, depth int) {
 	d := l.newDecoder(src.document)
 	if kindOf(deref(n)) != kindMap {
 		if !src.found {
-			d.report(model.InvalidValue, n, nil, "the document is %s, want a Kubernetes object", describe(n))
+			what := "the document"
+			if depth > 0 {
+				what = "an item of the list"
+			}
+			d.report(model.InvalidValue, n, nil, "%s is %s, want a Kubernetes object", what, describe(n))
 		} else {
 			l.skip("")
 		}
@@ -113,29 +117,52 @@ func (l *loader) decode(n *yaml.Node, src *source, within typeMeta, depth int) {
 // typeOf reads apiVersion and kind. ok is false where they are unusable, which
 // is then reported, or, in a file found in a directory, counted.
 func (d *decoder) typeOf(n *yaml.Node, src *source, within typeMeta) (t typeMeta, ok bool) {
-	f := d.lenient(n, nil, "apiVersion", "kind", "spec")
-	api, kind := f.get("apiVersion"), f.get("kind")
-	if isNull(api) && isNull(kind) && within.kind != "" {
-		return within, !d.broken
-	}
-	if isNull(api) && isNull(kind) && src.found && !d.broken {
-		d.skip("")
-		return t, false
+	api, kind := d.typeNodes(n)
+	if isNull(api) && isNull(kind) && !d.broken {
+		if within.kind != "" {
+			return within, true
+		}
+		if src.found {
+			d.skip("")
+			return t, false
+		}
 	}
 	want := quote(model.GroupVersion) + " for a policy"
 	if isNull(kind) {
-		d.missing(n, nil, &f, "kind", "a kind such as "+quote(model.TrafficPolicy.String()))
+		d.missing(n, nil, &fields{}, "kind", "a kind such as "+quote(model.TrafficPolicy.String()))
 	}
 	if isNull(api) && !isNull(kind) && !strings.HasSuffix(deref(kind).Value, "List") {
-		d.missing(n, nil, &f, "apiVersion", want)
+		d.missing(n, nil, &fields{}, "apiVersion", want)
 	}
-	var ok1, ok2 bool
-	t.apiVersion, ok1 = d.optionalStr(api, (*path)(nil).field("apiVersion"))
-	t.kind, ok2 = d.optionalStr(kind, (*path)(nil).field("kind"))
-	if d.broken || !ok1 || !ok2 {
+	t.apiVersion, _ = d.optionalStr(api, (*path)(nil).field("apiVersion"))
+	t.kind, _ = d.optionalStr(kind, (*path)(nil).field("kind"))
+	if d.broken {
 		return t, false
 	}
 	return t, d.checkPolicyType(t, api, kind)
+}
+
+// typeNodes returns the values of apiVersion and kind, nil where absent. What is
+// wrong with other keys is left to whoever decodes the object.
+func (d *decoder) typeNodes(n *yaml.Node) (api, kind *yaml.Node) {
+	var apiKey, kindKey *yaml.Node
+	first := func(key, value **yaml.Node, name string, k, v *yaml.Node, merged bool) {
+		switch {
+		case *key == nil:
+			*key, *value = k, v
+		case !merged:
+			d.duplicateKey(k, *key, (*path)(nil).field(name), name)
+		}
+	}
+	d.newDecoder(d.doc).pairs(n, nil, func(name string, k, v *yaml.Node, merged bool) {
+		switch name {
+		case "apiVersion":
+			first(&apiKey, &api, name, k, v, merged)
+		case "kind":
+			first(&kindKey, &kind, name, k, v, merged)
+		}
+	})
+	return api, kind
 }
 
 // inventoryObject decodes an object that policies are resolved against.

@@ -41,7 +41,7 @@ func (j *jsonLoader) stream() error {
 			return err
 		}
 		if c != '{' {
-			return j.other(j.src)
+			return j.other(j.src, 0)
 		}
 		if err := j.object(j.src, typeMeta{}, nil, 0); err != nil {
 			return err
@@ -50,13 +50,13 @@ func (j *jsonLoader) stream() error {
 }
 
 // other takes a value that should be an object.
-func (j *jsonLoader) other(src *source) error {
+func (j *jsonLoader) other(src *source, depth int) error {
 	j.scan.values = 0
 	n, err := j.scan.value()
 	if err != nil {
 		return j.tooMany(err)
 	}
-	j.decode(n, j.document(src), typeMeta{}, 0)
+	j.decode(n, j.document(src), typeMeta{}, depth)
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (j *jsonLoader) items(src *source, o *jsonObject, depth int) (*yaml.Node, b
 			return err
 		}
 		if c != '{' {
-			return j.other(&item)
+			return j.other(&item, depth+1)
 		}
 		return j.object(&item, within, o, depth+1)
 	})

@@ -89,11 +89,11 @@ func (l *loader) broken(o *object) {
 func (l *loader) duplicate(prev, o *object) {
 	l.broken(o)
 	f := model.NewFinding(model.DuplicateObject, o.pos,
-		fmt.Sprintf("%s is here and at %s with different content, want one of them", o.objectKey, prev.pos))
+		fmt.Sprintf("%s is given twice with different content, at %s and at %s, want one of them", o.objectKey, prev.pos, o.pos))
 	if isPolicyKind(o.kind) {
 		f.Policy = o.objectKey.String()
 	}
-	related := model.Related{Policy: f.Policy, File: prev.pos.File, Line: prev.pos.Line, Column: prev.pos.Column, Message: "the other one"}
+	related := model.Related{Policy: f.Policy, File: prev.pos.File, Line: prev.pos.Line, Column: prev.pos.Column, Message: "the other content"}
 	f.Related = []model.Related{related}
 	l.in.Findings = append(l.in.Findings, f)
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -127,8 +126,8 @@ func (l *loader) yamlDocument(src *source, text []byte) {
 			return
 		}
 		if err != nil {
-			line, message := yamlError(err)
-			l.textError(src.document, src.lines+line, indentOf(text, line)+1, "not YAML: "+message)
+			line, column, message := yamlError(text, err)
+			l.textError(src.document, src.lines+line, column, "not YAML: "+message)
 			return
 		}
 		l.yamlNode(src, &n)
@@ -162,22 +161,6 @@ func decodeYAML(dec *yaml.Decoder, n *yaml.Node) (err error) {
 	return dec.Decode(n)
 }
 
-// yamlError takes apart an error of the parser, "yaml: line N: text". Its line
-// is 1 where the parser gives none.
-func yamlError(err error) (line int, message string) {
-	message = strings.TrimPrefix(err.Error(), "yaml: ")
-	rest, ok := strings.CutPrefix(message, "line ")
-	if !ok {
-		return 1, message
-	}
-	number, text, _ := strings.Cut(rest, ": ")
-	line, convErr := strconv.Atoi(number)
-	if convErr != nil {
-		return 1, message
-	}
-	return line, text
-}
-
 // badText returns the first byte that no YAML text may have, and what it is; ""
 // for a good text.
 func badText(text []byte) (at int, what string) {
@@ -209,18 +192,6 @@ func lineColumn(text []byte, at int) (line, column int) {
 	before := text[:at]
 	start := bytes.LastIndexByte(before, '\n') + 1
 	return bytes.Count(before, []byte("\n")) + 1, utf8.RuneCount(before[start:]) + 1
-}
-
-// indentOf returns how many spaces a line of text begins with.
-func indentOf(text []byte, line int) int {
-	for ; line > 1; line-- {
-		i := bytes.IndexByte(text, '\n')
-		if i < 0 {
-			return 0
-		}
-		text = text[i+1:]
-	}
-	return len(text) - len(bytes.TrimLeft(text, " "))
 }
 
 // manyValues reports whether a document has more than maxValues values, as far
