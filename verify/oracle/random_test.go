@@ -44,7 +44,7 @@ func draws(t *testing.T, n uint64, f func(in Input, c *synth.Cluster) string) {
 
 // TestWalkIsDecide compares the sets of points with one walk a packet.
 func TestWalkIsDecide(t *testing.T) {
-	draws(t, 150, func(in Input, _ *synth.Cluster) string {
+	draws(t, 60, func(in Input, _ *synth.Cluster) string {
 		w, err := newWorld(in, in.Policies, scope{})
 		if err != nil {
 			return err.Error()
@@ -68,7 +68,7 @@ func TestWalkIsDecide(t *testing.T) {
 // TestPlain compares Analyze with the definitions read once more, with nothing
 // but Decide.
 func TestPlain(t *testing.T) {
-	draws(t, 120, func(in Input, _ *synth.Cluster) string {
+	draws(t, 80, func(in Input, _ *synth.Cluster) string {
 		in.Policies = in.Policies[:min(4, len(in.Policies))]
 		got, err := Analyze(in)
 		if err != nil {
@@ -132,7 +132,7 @@ func TestWitnesses(t *testing.T) {
 
 // TestDiffIsDecide compares Diff with Decide on each packet.
 func TestDiffIsDecide(t *testing.T) {
-	draws(t, 150, func(in Input, _ *synth.Cluster) string {
+	draws(t, 60, func(in Input, _ *synth.Cluster) string {
 		in.Policies = in.Policies[:min(4, len(in.Policies))]
 		w, err := newWorld(in, in.Policies, scope{}) // tells apart all that the two sets do
 		if err != nil {
@@ -166,7 +166,7 @@ func TestDiffIsDecide(t *testing.T) {
 // TestProveIsDiff holds that a rule's packets are proven to be decided as the
 // rule says exactly where putting it first of all changes no verdict.
 func TestProveIsDiff(t *testing.T) {
-	draws(t, 200, func(in Input, _ *synth.Cluster) string {
+	draws(t, 80, func(in Input, _ *synth.Cluster) string {
 		for _, p := range in.Policies {
 			for _, ref := range refs(p) {
 				r := ref.Rule()
