@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
@@ -216,3 +217,21 @@ var (
 const interrupt = syscall.SIGINT
 
 func sameAddr(a, b netip.Addr) bool { return a == b }
+
+// probeWait is how long a connection may take.
+const probeWait = 300 * time.Millisecond
+
+func (n *node) wantPing(when string, want netlab.Outcome) {
+	n.t.Helper()
+	if got := n.ping(); got != want {
+		n.t.Errorf("%s: ping is %s, want %s", when, got, want)
+	}
+}
+
+// wantNoState makes sure that nothing is left in the state directory.
+func (n *node) wantNoState() {
+	n.t.Helper()
+	if left, err := os.ReadDir(n.state); err == nil && len(left) > 0 {
+		n.t.Errorf("left in the state directory: %v", left)
+	}
+}

@@ -108,6 +108,7 @@ func cutElements(body string) (head string, elements []string) {
 	if !ok {
 		return body, nil
 	}
+	head = strings.TrimRight(head, "\n")
 	quoted, start := false, 0
 	add := func(end int) {
 		if e := strings.Join(strings.Fields(rest[start:end]), " "); e != "" {

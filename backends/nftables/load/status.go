@@ -165,20 +165,24 @@ func podStatus(b *Bundle, places []Place, attached []state.Interface) []PodStatu
 	list := []PodStatus{}
 	for _, pod := range b.pods {
 		st := PodStatus{Pod: pod.Ref, Addresses: pod.Addrs, Attached: b.Manifest.Scope == bundle.ScopePod}
+		bad := "" // why the pod is not attached although it has an interface that is
 		for _, x := range byPod[pod.Ref] {
 			switch {
-			case x.Interface == "" || x.Unseen:
-				if st.Reason == "" {
-					st.Reason = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
-				}
+			case x.Unseen:
+				bad = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
+			case x.Interface == "" && st.Reason == "":
+				st.Reason = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
+			case x.Interface == "":
 			case !at[[2]string{pod.Ref, x.Interface}]:
-				st.Interface, st.Attached = x.Interface, false
-				st.Reason = fmt.Sprintf("interface %s has no source check (apply again)", x.Interface)
-			case st.Interface == "":
+				bad = fmt.Sprintf("interface %s has no source check (apply again)", x.Interface)
+				st.Interface = x.Interface
+			default:
 				st.Interface, st.Attached = x.Interface, true
 			}
 		}
-		if st.Attached {
+		if bad != "" {
+			st.Attached, st.Reason = false, bad
+		} else if st.Attached {
 			st.Reason = ""
 		}
 		list = append(list, st)
