@@ -18,7 +18,7 @@ type Flow struct {
 	HasPort  bool
 }
 
-var errNoAddress = errors.New("the other end has no address that it could be judged with")
+var errNoAddress = errors.New("the other end has no address of the family that it could be judged with")
 
 // party is one end of a packet.
 type party struct {

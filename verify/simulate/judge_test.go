@@ -61,10 +61,10 @@ func TestResultJSON(t *testing.T) {
 			`{"src":{"input":"default/a","pod":"default/a","ip":"10.0.0.1"},"dst":{"input":"8.8.8.8","ip":"8.8.8.8"},"proto":"TCP","port":0,"verdict":"mixed","cases":[` +
 				`{"src":{"input":"default/a","pod":"default/a","ip":"10.0.0.1"},"dst":{"input":"8.8.8.8","ip":"8.8.8.8"},"proto":"TCP","port":0,"verdict":"deny",` +
 				`"egress":{"verdict":"deny","reason":"default-deny","policies":["TrafficPolicy/default/p"]},"ingress":{"verdict":"allow","reason":"external"},` +
-				`"condition":"8.8.8.8 is not in fqdn x.example"},` +
+				`"condition":"8.8.8.8 is no address of fqdn x.example"},` +
 				`{"src":{"input":"default/a","pod":"default/a","ip":"10.0.0.1"},"dst":{"input":"8.8.8.8","ip":"8.8.8.8"},"proto":"TCP","port":0,"verdict":"allow",` +
 				`"egress":{"verdict":"allow","reason":"rule","rule":"TrafficPolicy/default/p#egress[0]","peer":0,"policies":["TrafficPolicy/default/p"]},"ingress":{"verdict":"allow","reason":"external"},` +
-				`"condition":"8.8.8.8 is in fqdn x.example"}]}`},
+				`"condition":"8.8.8.8 is an address of fqdn x.example"}]}`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			res, err := New(world(tt.rules...), compiler.Options{}).Judge(tt.flow)

@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -33,6 +32,9 @@ func (w *Walk) outcomes(r remote, x point) ([]outcome, error) {
 	if !w.Isolated {
 		return []outcome{{decision: w.fallback()}}, nil
 	}
+	if r.name == "" && !r.addr.IsValid() {
+		return nil, errNoAddress
+	}
 	e := &exploration{walk: w, remote: r, point: x}
 	find := e.address
 	if r.name != "" {
@@ -62,9 +64,6 @@ func (e *exploration) address() (outcome, error) {
 	a := e.remote.addr
 	for i := range e.walk.rules {
 		r := &e.walk.rules[i]
-		if !a.IsValid() && !r.everyone() {
-			return outcome{}, fmt.Errorf("%s looks at the address: %w", r.ref, errNoAddress)
-		}
 		j, ok := r.peer(a)
 		if !ok && !e.open(r) {
 			continue
@@ -201,7 +200,7 @@ func (o *outcome) condition(r remote) string {
 		}
 	}
 	if o.in != "" {
-		add("in", []string{string(o.in)})
+		add("an address of", []string{string(o.in)})
 	}
 	add("in", prefixNames(o.within))
 	add("not in", prefixNames(o.outside))
@@ -209,7 +208,7 @@ func (o *outcome) condition(r remote) string {
 	for _, a := range o.not {
 		not = append(not, string(a))
 	}
-	add("not in", not)
+	add("no address of", not)
 	return strings.Join(parts, " and ")
 }
 

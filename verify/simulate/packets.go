@@ -144,10 +144,21 @@ func (s *Simulator) toName(f Flow, src end, name string) ([]packet, error) {
 	return out, nil
 }
 
+// toUnresolved pairs the source with an unknown address of each family that it
+// has; of each that the analysis covers, where it has no address itself.
 func (s *Simulator) toUnresolved(f Flow, src end, name string) ([]packet, error) {
-	families := s.families
-	if src.pod == nil {
-		families = []model.Family{model.FamilyOf(src.addr)}
+	has := []netip.Addr{src.addr}
+	if src.pod != nil {
+		has = s.addrs(src.pod)
+	}
+	var families []model.Family
+	for _, a := range has {
+		if fam := model.FamilyOf(a); !slices.Contains(families, fam) {
+			families = append(families, fam)
+		}
+	}
+	if len(families) == 0 {
+		families = s.families
 	}
 	var out []packet
 	for _, fam := range families {

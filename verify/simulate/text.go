@@ -25,12 +25,19 @@ func (r *Result) WriteText(w io.Writer, o TextOptions) error {
 		t.sides(r)
 	}
 	for i := range r.Cases {
+		if i == maxCases {
+			fmt.Fprintf(out, "\n%d more cases, which JSON output lists\n", len(r.Cases)-i)
+			break
+		}
 		c := &r.Cases[i]
 		fmt.Fprintf(out, "\ncase %d of %d: %s where %s\n", i+1, len(r.Cases), t.verdict(c.Verdict, c.Reject), c.Condition)
 		t.sides(c)
 	}
 	return out.Flush()
 }
+
+// maxCases is how many cases are spelled out.
+const maxCases = 16
 
 type text struct {
 	w     *bufio.Writer
@@ -121,19 +128,21 @@ func (t *text) step(at *judged, r *walkRule, decided bool) string {
 		return t.paint(bold, fmt.Sprintf("matches %s[%d] %s", at.walk.Direction.PeerList(), at.decision.Peer, p))
 	}
 	held := r.everyone()
-	if !held && at.peer.addr.IsValid() {
+	if !held && at.peer.name == "" {
 		_, held = r.peer(at.peer.addr)
 	}
 	ports, _ := r.ports(at.point) // had the port been missed, there would be no answer
+	other := at.peer.addr.String()
+	if at.peer.name != "" {
+		other = "the address of " + at.peer.name
+	}
 	switch {
 	case !held && len(r.unknown) == 0 && at.peer.name == "":
-		return fmt.Sprintf("peer: %s is not in it", at.peer.addr)
+		return "no peer holds " + other
 	case !ports:
-		return fmt.Sprintf("ports: %s is not in them", at.point)
-	case at.peer.name == "":
-		return fmt.Sprintf("peer: %s is taken not to be in it", at.peer.addr)
+		return "no port entry holds " + at.point.String()
 	}
-	return fmt.Sprintf("peer: the address of %s is taken not to be in it", at.peer.name)
+	return "taken not to hold " + other
 }
 
 // maxPeers is how many peers of a rule are spelled out.
