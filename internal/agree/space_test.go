@@ -32,6 +32,9 @@ func TestSpaceAgreesWithSimulate(t *testing.T) {
 			t.Parallel()
 			for seed := shard; seed < n; seed += shards {
 				c := synth.Small(seed)
+				if seed/shards%2 == 1 {
+					c = synth.Dense(seed)
+				}
 				if err := agree(c); err != nil {
 					report(t, c, err)
 				}

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
