@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -133,6 +134,10 @@ func behindBridges(n network, places []Place) error {
 	return nil
 }
 
+// plainName matches the names that stand for themselves between quotes in an nft
+// script: nft knows no escapes there, and a final * would match more names.
+var plainName = regexp.MustCompile(`^[!#-)+-.0-9;-\[\]-~]+$`)
+
 // judge decides whether the interface can be attached to.
 func (p *Place) judge(globs []string) {
 	l := p.link
@@ -141,6 +146,8 @@ func (p *Place) judge(globs []string) {
 	}
 	named := slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, l.name); return ok })
 	switch {
+	case !plainName.MatchString(l.name):
+		p.nowhere("is behind %q, a name that nft cannot be told", l.name)
 	case named:
 	case unseenKind(l) != "":
 		p.unseen("is behind %s, %s, whose packets do not pass this node's hooks", l.name, unseenKind(l))
