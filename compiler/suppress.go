@@ -22,38 +22,47 @@ type Suppression struct {
 // section 6.6).
 var suppressionComment = regexp.MustCompile(`(?:^|[ \t])#[ \t]*trafficpolicy:ignore(?:[ \t]+([^ \t\r]+)(?:[ \t]+([^\r]*[^ \t\r]))?)?[ \t\r]*$`)
 
-// scanSuppressions finds the suppression comments of a YAML text. It reads lines,
-// not YAML: one inside a block scalar counts too, and is reported as unused.
-func scanSuppressions(file string, text []byte) []Suppression {
-	if !bytes.Contains(text, []byte("trafficpolicy:ignore")) {
-		return nil
+// suppressions finds suppression comments in the documents of one YAML stream,
+// given in order. It reads lines, not YAML: one inside a block scalar counts
+// too, and is reported as unused.
+type suppressions struct {
+	file    string
+	found   []Suppression
+	waiting int // how many at the end of found have no line yet
+}
+
+// scan takes the next document; before is the number of lines ahead of it.
+func (s *suppressions) scan(text []byte, before int) {
+	if s.waiting == 0 && !bytes.Contains(text, []byte("trafficpolicy:ignore")) {
+		return
 	}
-	var out []Suppression
-	waiting := 0 // how many at the end of out have no line yet
-	for n, line := range bytes.Split(text, []byte("\n")) {
-		code := bytes.TrimSpace(line)
-		if len(code) > 0 && code[0] != '#' {
-			for i := len(out) - waiting; i < len(out); i++ {
-				out[i].Line = n + 1
-			}
-			waiting = 0
-		}
-		m := suppressionComment.FindSubmatchIndex(line)
-		if m == nil {
-			continue
-		}
-		hash := m[0] + bytes.IndexByte(line[m[0]:], '#')
-		s := Suppression{Pos: model.Pos{File: file, Line: n + 1, Column: utf8.RuneCount(line[:hash]) + 1}, Line: n + 1}
-		if m[2] >= 0 {
-			s.Code = model.Code(line[m[2]:m[3]])
-		}
-		if m[4] >= 0 {
-			s.Reason = string(line[m[4]:m[5]])
-		}
-		if code[0] == '#' {
-			waiting++
-		}
-		out = append(out, s)
+	for i, line := range bytes.Split(text, []byte("\n")) {
+		s.line(line, before+i+1)
 	}
-	return out
+}
+
+func (s *suppressions) line(line []byte, n int) {
+	code := bytes.TrimSpace(line)
+	if len(code) > 0 && code[0] != '#' && !bytes.HasPrefix(line, []byte("---")) {
+		for i := len(s.found) - s.waiting; i < len(s.found); i++ {
+			s.found[i].Line = n
+		}
+		s.waiting = 0
+	}
+	m := suppressionComment.FindSubmatchIndex(line)
+	if m == nil {
+		return
+	}
+	hash := m[0] + bytes.IndexByte(line[m[0]:], '#')
+	c := Suppression{Pos: model.Pos{File: s.file, Line: n, Column: utf8.RuneCount(line[:hash]) + 1}, Line: n}
+	if m[2] >= 0 {
+		c.Code = model.Code(line[m[2]:m[3]])
+	}
+	if m[4] >= 0 {
+		c.Reason = string(line[m[4]:m[5]])
+	}
+	if code[0] == '#' {
+		s.waiting++
+	}
+	s.found = append(s.found, c)
 }

@@ -8,9 +8,10 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-func TestScanSuppressions(t *testing.T) {
-	text := "# trafficpolicy:ignore TP104 whole policy\n" +
-		"\n" +
+func TestSuppressions(t *testing.T) {
+	before := "# trafficpolicy:ignore TP104 whole policy\n" +
+		"\n"
+	text := "---\n" +
 		"# and a remark\n" +
 		"apiVersion: x\r\n" +
 		"ü: a # trafficpolicy:ignore TP101 two  words \r\n" +
@@ -22,13 +23,16 @@ func TestScanSuppressions(t *testing.T) {
 		"# trafficpolicy:ignored TP101 another word\n"
 	at := func(line, column int) model.Pos { return model.Pos{File: "p.yaml", Line: line, Column: column} }
 	want := []Suppression{
-		{"TP104", "whole policy", at(1, 1), 4},
-		{"TP101", "two  words", at(5, 6), 5},
-		{"TP102", "", at(6, 3), 8},
-		{"TP103", "stacked", at(7, 3), 8},
-		{"", "", at(10, 1), 10}, // nothing stands behind it
+		{"TP104", "whole policy", at(1, 1), 5},
+		{"TP101", "two  words", at(6, 6), 6},
+		{"TP102", "", at(7, 3), 9},
+		{"TP103", "stacked", at(8, 3), 9},
+		{"", "", at(11, 1), 11}, // nothing stands behind it
 	}
-	if d := cmp.Diff(want, scanSuppressions("p.yaml", []byte(text))); d != "" {
+	s := suppressions{file: "p.yaml"}
+	s.scan([]byte(before), 0)
+	s.scan([]byte(text), 2)
+	if d := cmp.Diff(want, s.found); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 }

@@ -105,12 +105,26 @@ func (r *Report) add(o *LintOptions, found []model.Finding) {
 	}
 }
 
+// Keep replaces the findings by those of them that are kept, and counts the
+// others as suppressed.
+func (r *Report) Keep(kept []model.Finding, suppressed int) {
+	r.Findings = kept
+	r.Summary.Suppressed += suppressed
+	r.countSeverities()
+}
+
 func (r *Report) count(in *compiler.Input) {
 	s := &r.Summary
 	s.Files, s.Policies = in.Files, len(in.Policies)
 	for _, p := range in.Policies {
 		s.Rules += len(p.Rules(model.Egress)) + len(p.Rules(model.Ingress))
 	}
+	r.countSeverities()
+}
+
+func (r *Report) countSeverities() {
+	s := &r.Summary
+	s.Errors, s.Warnings, s.Infos = 0, 0, 0
 	for _, f := range r.Findings {
 		switch f.Severity {
 		case model.Error:

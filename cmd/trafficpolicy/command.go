@@ -76,6 +76,7 @@ func (c *command) root() *cobra.Command {
 		c.configCmd(),
 		c.explainCmd(),
 		c.lintCmd(common),
+		c.listCmd(common),
 		c.simulateCmd(common),
 		c.versionCmd(),
 	)

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"k8s.io/apimachinery/pkg/util/version"
+	kubeversion "k8s.io/apimachinery/pkg/util/version"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/docs"
 	"github.com/trafficpolicy/trafficpolicy/internal/report"
+	"github.com/trafficpolicy/trafficpolicy/internal/version"
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify"
 )
@@ -26,6 +29,8 @@ type lintFlags struct {
 	only       []string
 	disable    []string
 	poseidon   string
+
+	baseline, writeBaseline string
 }
 
 func (c *command) lintCmd(common *commonFlags) *cobra.Command {
@@ -37,7 +42,9 @@ func (c *command) lintCmd(common *commonFlags) *cobra.Command {
 
 Every PATH is a file, a directory (read recursively for .yaml, .yml and .json) or
 - for standard input. Each finding has a code, which "trafficpolicy explain"
-explains. With an inventory (-i) the policies are also checked against the
+explains. A comment "# trafficpolicy:ignore CODE reason" above a rule or at its end
+accepts a finding of it, at the first line of a policy one of the whole policy; a
+baseline accepts those of today. With an inventory (-i) the policies are also checked against the
 objects of a cluster, such as
 
     kubectl get pods,services,endpointslices,namespaces,nodes -A -o json
@@ -48,15 +55,18 @@ need one do not run.`,
 		Example: `  trafficpolicy lint policies/
   kubectl get trafficpolicies,globaltrafficpolicies -A -o yaml | trafficpolicy lint -
   trafficpolicy lint policies/ -i cluster.json --fail-on warning
-  trafficpolicy lint policies/ -o json --output-file findings.json`,
+  trafficpolicy lint policies/ -o sarif --output-file findings.sarif
+  trafficpolicy lint policies/ --write-baseline baseline.json`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.lint(cmd, f, args) },
 	}
 	p := cmd.Flags()
-	p.StringVarP(&f.output, "output", "o", "text", "form of the report (text|json)")
+	p.StringVarP(&f.output, "output", "o", "text", "form of the report (text|json|sarif|junit|github|gitlab)")
 	p.StringVar(&f.outputFile, "output-file", "", "write the report to this file, not to stdout")
 	p.StringVar(&f.failOn, "fail-on", "error", "least severity that fails (error|warning|info|never)")
 	p.StringSliceVar(&f.only, "only", nil, "report these codes alone")
 	p.StringSliceVar(&f.disable, "disable", nil, "do not report these codes")
+	p.StringVar(&f.baseline, "baseline", "", "leave out the findings that this file holds")
+	p.StringVar(&f.writeBaseline, "write-baseline", "", "write today's findings to this file, and report none of them")
 	p.StringVar(&f.poseidon, "poseidon-version", "", "report fields that this version of Poseidon does not know, such as 0.7.2")
 	return cmd
 }
@@ -65,6 +75,13 @@ need one do not run.`,
 var reportForms = map[string]func(w io.Writer, r *verify.Report, o reportOptions) error{
 	"text": writeText,
 	"json": func(w io.Writer, r *verify.Report, _ reportOptions) error { return writeJSON(w, r) },
+	"sarif": func(w io.Writer, r *verify.Report, _ reportOptions) error {
+		help := func(c model.Code) string { return docs.Check(string(c)) }
+		return report.SARIF(w, r.Findings, report.SARIFOptions{Version: version.Module(), Help: help})
+	},
+	"junit":  func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.JUnit(w, r.Findings) },
+	"github": func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.GitHub(w, r.Findings) },
+	"gitlab": func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.GitLab(w, r.Findings) },
 }
 
 // reportOptions is what a form may want to know besides the report.
@@ -91,6 +108,9 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := c.applyBaseline(f, r); err != nil {
+		return err
+	}
 	c.warnLint(in, r)
 	err = c.output(f.outputFile, func(w io.Writer) error {
 		return reportForms[f.output](w, r, reportOptions{color: c.useColor(f.commonFlags, w), skipped: in.Skipped})
@@ -99,6 +119,30 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 		return errFailed
 	}
 	return err
+}
+
+// applyBaseline takes out of r what a baseline holds, and writes one if asked to.
+func (c *command) applyBaseline(f *lintFlags, r *verify.Report) error {
+	if f.baseline != "" {
+		file, err := os.Open(f.baseline)
+		if err != nil {
+			return fmt.Errorf("--baseline: %w", err)
+		}
+		defer file.Close()
+		b, err := report.ReadBaseline(file)
+		if err != nil {
+			return fmt.Errorf("--baseline %s: %w", f.baseline, err)
+		}
+		r.Keep(b.Filter(r.Findings))
+	}
+	if f.writeBaseline != "" {
+		b := report.NewBaseline(r.Findings)
+		if err := c.output(f.writeBaseline, b.Write); err != nil {
+			return err
+		}
+		r.Keep(b.Filter(r.Findings))
+	}
+	return nil
 }
 
 // options checks the flags before anything is read. failOn is nil for never.
@@ -116,7 +160,10 @@ func (f *lintFlags) options() (o verify.LintOptions, failOn *model.Severity, err
 	if reportForms[f.output] == nil {
 		check(fmt.Errorf("--output %q is not one of %s", f.output, strings.Join(slices.Sorted(maps.Keys(reportForms)), ", ")))
 	}
-	if _, err := version.ParseGeneric(f.poseidon); f.poseidon != "" && err != nil {
+	if f.baseline != "" && f.writeBaseline != "" {
+		check(errors.New("--baseline and --write-baseline exclude each other"))
+	}
+	if _, err := kubeversion.ParseGeneric(f.poseidon); f.poseidon != "" && err != nil {
 		check(fmt.Errorf("--poseidon-version %q is not a version such as 0.7.2", f.poseidon))
 	}
 	return o, failOn, errors.Join(errs...)

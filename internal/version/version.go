@@ -9,24 +9,31 @@ var (
 	commit  string
 )
 
-// String returns "VERSION (commit COMMIT)".
-func String() string {
-	v, c := version, commit
+// Module returns the version of the module, "(devel)" where it is not a release.
+func Module() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// Commit returns the commit that was built, "unknown" where nobody recorded it.
+func Commit() string {
+	if commit != "" {
+		return commit
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
-		if v == "" {
-			v = info.Main.Version
-		}
 		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && c == "" {
-				c = s.Value
+			if s.Key == "vcs.revision" {
+				return s.Value
 			}
 		}
 	}
-	if v == "" {
-		v = "(devel)"
-	}
-	if c == "" {
-		c = "unknown"
-	}
-	return v + " (commit " + c + ")"
+	return "unknown"
 }
+
+// String returns "VERSION (commit COMMIT)".
+func String() string { return Module() + " (commit " + Commit() + ")" }
