@@ -228,6 +228,11 @@ func (e *emitter) output(c int, f fam, egress string) {
 	name := gen("out%s_%d", f.n, c)
 	e.out.chain(name)
 	e.out.rule(name, "ct state related tcp flags & rst == rst accept")
+	if f.n == "4" {
+		// The source of ICMP errors of a node without any IPv4 address (RFC 7600 4.8;
+		// INADDR_DUMMY, net/ipv4/icmp.c since Linux 5.13).
+		e.out.rule(name, "ct state related ip saddr 192.0.0.8 accept")
+	}
 	e.out.rule(name, "fib saddr type != local goto %s", gen("to%s_%d", f.n, c))
 	e.out.rule(name, "ct state established ct direction reply goto %s", egress)
 	e.out.rule(name, "accept")
