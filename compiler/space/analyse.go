@@ -25,6 +25,7 @@ type analyser struct {
 	owns   [][]ownPiece     // by node: where each of its units is the first of them
 	tiled  map[int32]pieces // by node whose children leave no address out: what they do
 	atoms  atoms
+	whole  pieces // what the whole space does
 	spans  []span // scratch
 }
 
@@ -95,8 +96,14 @@ func blockUnits(list *model.RuleList, f model.Family, units []unit) []blockRule 
 	return sortPairs(pairs)
 }
 
-// run visits every node and returns the pieces of the whole space.
-func (a *analyser) run() pieces {
+// run settles the fate of every unit.
+func (a *analyser) run() {
+	a.whole = a.walk()
+	a.judgeAtoms(&a.whole)
+}
+
+// walk visits every node and returns the pieces of the whole space.
+func (a *analyser) walk() pieces {
 	nodes := a.tree.nodes
 	var stack []frame
 	close := func() pieces {

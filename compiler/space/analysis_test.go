@@ -2,6 +2,7 @@ package space
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -49,6 +50,9 @@ func checkRule(w *world, i int32, got *RuleAnalysis, want *truth) error {
 			return fmt.Errorf("witness is decided by the same action")
 		}
 	}
+	if err := checkCover(w, i, got, want); err != nil {
+		return err
+	}
 	for j := range got.Peers {
 		if err := checkEntry(w, i, &got.Peers[j], want.Peers[j], func(p packet) bool { return p.matches(r) && p.peer(&r.Peers[j]) }); err != nil {
 			return fmt.Errorf("peer %d: %w", j, err)
@@ -63,6 +67,34 @@ func checkRule(w *world, i int32, got *RuleAnalysis, want *truth) error {
 		}
 	}
 	return nil
+}
+
+// checkCover returns an error where the cover of a dead rule is not what its doc
+// comment promises.
+func checkCover(w *world, i int32, got *RuleAnalysis, want *truth) error {
+	if got.Live || !got.Own {
+		if len(got.Cover) > 0 || got.Omitted > 0 {
+			return fmt.Errorf("cover of a rule that is live or has no packet")
+		}
+		return nil
+	}
+	differs := false
+	for _, r := range got.Cover {
+		if !want.Takers[r] {
+			return fmt.Errorf("cover has %d, which takes none of its packets", r)
+		}
+		differs = differs || w.allows(r) != w.allows(i)
+	}
+	if differs != want.Taken[other(&w.list.Rules[i])] {
+		return fmt.Errorf("cover has no rule of the other action")
+	}
+	var hole error
+	w.each(func(p packet) {
+		if p.matches(&w.list.Rules[i]) && !slices.ContainsFunc(got.Cover, func(r int32) bool { return p.matches(&w.list.Rules[r]) }) {
+			hole = fmt.Errorf("cover leaves out %+v", p)
+		}
+	})
+	return hole
 }
 
 // other returns the index in Taken of the action that r does not have.

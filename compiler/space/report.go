@@ -20,13 +20,41 @@ func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 			r.Ports = make([]EntryAnalysis, len(ref.Rule().Ports))
 		}
 	}
-	for _, f := range families {
-		a := newAnalyser(list, f, units)
-		whole := a.run()
-		a.judgeAtoms(&whole)
-		a.report(out)
+	analysers := make([]*analyser, len(families))
+	for i, f := range families {
+		analysers[i] = newAnalyser(list, f, units)
+		analysers[i].run()
+		analysers[i].report(out)
 	}
+	out.cover(list, units, analysers)
 	return out
+}
+
+// cover finds the covers of the rules that are dead in every family.
+func (out *Analysis) cover(list *model.RuleList, units []unit, analysers []*analyser) {
+	coverers := make([]*coverer, len(analysers))
+	for i, a := range analysers {
+		coverers[i] = &coverer{analyser: a, known: make(map[region]map[int32]float64), steps: maxCoverSteps}
+	}
+	for from, to := 0, 0; from < len(units); from = to {
+		rule := units[from].rule
+		for to = from; to < len(units) && units[to].rule == rule; to++ {
+		}
+		r := &out.Rules[rule]
+		if r.Live || !r.Own {
+			r.Taken = [2]bool{}
+			continue
+		}
+		found := make(map[int32]float64)
+		for _, c := range coverers {
+			c.cover(found, int32(from), int32(to))
+		}
+		taker := NoRule
+		if list.Rules[r.Winner].Action.Allows() != list.Rules[rule].Action.Allows() {
+			taker = r.Winner
+		}
+		r.settleCover(found, taker)
+	}
 }
 
 // report joins what a family's packets say to out.
@@ -37,7 +65,6 @@ func (a *analyser) report(out *Analysis) {
 	for i := range out.Rules {
 		r := &out.Rules[i]
 		if r.Live {
-			r.Taken, r.Cover, r.Omitted = [2]bool{}, nil, 0
 			continue
 		}
 		for b, t := range a.rules[i].taken {
