@@ -127,17 +127,21 @@ func (d *demo) unpack() error {
 	if err != nil {
 		return err
 	}
-	d.inputs = []string{"-i", "cluster.yaml", "--resolve", databaseName + "=" + hosts["database"][0]}
+	d.inputs = []string{"-f", "policies", "-i", "cluster.yaml", "--resolve", databaseName + "=" + hosts["database"][0]}
+	if err := os.Mkdir(filepath.Join(d.work, "policies"), 0o755); err != nil {
+		return err
+	}
 	for _, f := range files {
 		text, err := data.ReadFile("data/" + f.Name())
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(d.work, f.Name()), text, 0o644); err != nil {
-			return err
+		name := f.Name()
+		if strings.HasSuffix(name, "-policy.yaml") {
+			name = filepath.Join("policies", name)
 		}
-		if f.Name() != "cluster.yaml" {
-			d.inputs = append(d.inputs, "-f", f.Name())
+		if err := os.WriteFile(filepath.Join(d.work, name), text, 0o644); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -11,10 +11,21 @@ import (
 // Backend is a way to enforce policies that the tests are run with.
 type Backend struct {
 	Name string // of compile's --backend
+	// Bare is the bare script, which nft loads without tploader: it knows no
+	// devices and keeps no promise about switches.
+	Bare bool
 }
 
-// Backends lists those that the tests cover, one expected verdict for all.
-var Backends = []Backend{{"nftables"}}
+// String returns the backend's name.
+func (b Backend) String() string {
+	if b.Bare {
+		return b.Name + " script"
+	}
+	return b.Name
+}
+
+// Backends lists what the tests cover, with one expected verdict for all.
+var Backends = []Backend{{Name: "nftables"}, {Name: "nftables", Bare: true}}
 
 // Enforcement is a backend at work in one namespace.
 type Enforcement struct {
@@ -42,11 +53,26 @@ func (e *Enforcement) Load(bundle []byte) error {
 
 // Apply compiles the policies and puts them in force.
 func (e *Enforcement) Apply(p *Policies, args ...string) error {
+	if e.Backend.Bare {
+		return e.script(p, args)
+	}
 	bundle, err := e.Compile(p, args...)
 	if err != nil {
 		return err
 	}
 	return e.Load(bundle)
+}
+
+// script loads the bare script of the policies, as a user would.
+func (e *Enforcement) script(p *Policies, args []string) error {
+	text, err := e.Compile(p, append([]string{"--format", "script"}, args...)...)
+	if err != nil {
+		return err
+	}
+	if err := e.Space.NFT(string(text)); err != nil {
+		return fmt.Errorf("%s: %w", e.Backend, err)
+	}
+	return nil
 }
 
 // Loader runs another verb of tploader.

@@ -18,7 +18,18 @@ func TestMain(m *testing.M) { os.Exit(Main(m)) }
 func forBackends(t *testing.T, f func(t *testing.T, b Backend)) {
 	Require(t)
 	for _, b := range Backends {
-		t.Run(b.Name, func(t *testing.T) { f(t, b) })
+		t.Run(b.String(), func(t *testing.T) { f(t, b) })
+	}
+}
+
+// forLoaded runs a test with each backend that tploader puts in force: one that
+// needs the devices of pods, or a switch in one step.
+func forLoaded(t *testing.T, f func(t *testing.T, b Backend)) {
+	Require(t)
+	for _, b := range Backends {
+		if !b.Bare {
+			t.Run(b.String(), func(t *testing.T) { f(t, b) })
+		}
 	}
 }
 

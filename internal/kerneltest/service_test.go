@@ -30,7 +30,7 @@ const serviceProxy = `table inet proxy {
 		type nat hook postrouting priority 100
 		ip saddr 10.20.0.20 ip daddr 10.20.0.20 ct status dnat masquerade
 		ip6 saddr fd00:20::20 ip6 daddr fd00:20::20 ct status dnat masquerade
-		ct original proto-dst 30080 meta l4proto tcp masquerade
+		meta l4proto tcp ct original proto-dst 30080 masquerade
 		oifname "uplink" ip saddr 10.20.0.0/24 masquerade
 		oifname "uplink" ip6 saddr fd00:20::/64 masquerade
 	}
@@ -132,7 +132,7 @@ func TestUntracked(t *testing.T) {
 	onWire(t, func(w *wire) {
 		w.serve(53, 54)
 		w.must(w.Node.AddAddr("lo", netip.PrefixFrom(dns, 32)))
-		w.must(w.Node.NFT(`table ip notrack {
+		w.must(w.Node.NFT(`table ip untracked {
 			chain pre { type filter hook prerouting priority -300; ip daddr 169.254.20.10 notrack; }
 			chain out { type filter hook output priority -300; ip saddr 169.254.20.10 notrack; }
 		}`))

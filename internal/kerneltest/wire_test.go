@@ -113,7 +113,7 @@ func (w *wire) set(policies ...string) *Policies {
 
 // onWire runs a test on a routed and on a bridged node with each backend.
 func onWire(t *testing.T, f func(w *wire)) {
-	forBackends(t, func(t *testing.T, b Backend) {
+	forLoaded(t, func(t *testing.T, b Backend) {
 		for _, mode := range []netlab.Mode{netlab.Routed, netlab.Bridged} {
 			t.Run(mode.String(), func(t *testing.T) { f(newWire(t, b, wireSpec(mode), "")) })
 		}
@@ -122,7 +122,7 @@ func onWire(t *testing.T, f func(w *wire)) {
 
 // inPod runs a test with the policy in client's own namespace.
 func inPod(t *testing.T, f func(w *wire)) {
-	forBackends(t, func(t *testing.T, b Backend) { f(newWire(t, b, wireSpec(netlab.Routed), "default/client")) })
+	forLoaded(t, func(t *testing.T, b Backend) { f(newWire(t, b, wireSpec(netlab.Routed), "default/client")) })
 }
 
 func newWire(t *testing.T, b Backend, spec netlab.Spec, pod string) *wire {
@@ -139,7 +139,6 @@ type shot struct {
 	cookie uint64
 	at     *netlab.Receiver
 	pass   bool
-	count  int // arrivals with the cookie if it passes; 0 is at least one
 }
 
 // one is a shot of a whole packet at where its destination is.
@@ -176,19 +175,11 @@ func (w *wire) fire(shots []shot) {
 		if !seen && s.pass {
 			_, seen = s.at.Wait(late, match)
 		}
-		n := 0
-		for _, a := range s.at.Arrivals() {
-			if match(&a) {
-				n++
-			}
-		}
 		switch {
 		case seen && !s.pass:
 			w.Errorf("%s: it passed", s.what)
 		case !seen && s.pass:
 			w.Errorf("%s: it was dropped", s.what)
-		case s.pass && s.count > 0 && n != s.count:
-			w.Errorf("%s: %d arrivals, want %d", s.what, n, s.count)
 		}
 	}
 }
@@ -262,7 +253,7 @@ func TestFragments(t *testing.T) {
 						p.IPID, p.ID = uint16(p.Cookie), uint16(p.Cookie)
 						p.Type = map[uint8]uint8{1: 8, 58: 128}[c.proto]
 						fs := p.Fragments(128)
-						shots = append(shots, shot{fmt.Sprintf("%s, %s, fragments %v", way.what, p, order), way.from, [][]byte{fs[order[0]], fs[order[1]]}, p.Cookie, w.Receiver(p.Dst), c.pass, 2})
+						shots = append(shots, shot{fmt.Sprintf("%s, %s, fragments %v", way.what, p, order), way.from, [][]byte{fs[order[0]], fs[order[1]]}, p.Cookie, w.Receiver(p.Dst), c.pass})
 					}
 				}
 				p := udp(way.src, way.dst, 53)

@@ -25,12 +25,13 @@ const (
 	Answered                   // the connection was accepted, the request answered
 	Refused                    // TCP reset, or ICMP port unreachable
 	Prohibited                 // ICMP administratively prohibited
+	Dropped                    // by the sender's own netfilter output hook (EPERM)
 	Unreachable                // any other error
 )
 
 // String returns the outcome in a word.
 func (o Outcome) String() string {
-	return [...]string{"silence", "answered", "refused", "prohibited", "unreachable"}[o]
+	return [...]string{"silence", "answered", "refused", "prohibited", "dropped", "unreachable"}[o]
 }
 
 // probeTimeout is how long one try of a probe waits; there are two.
@@ -253,7 +254,9 @@ func outcome(err error) (Outcome, error) {
 	// net/ipv4/icmp.c icmp_err_convert, net/ipv6/icmp.c icmpv6_err_convert
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EACCES):
 		return Prohibited, nil
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EPROTO):
+	case errors.Is(err, syscall.EPERM):
+		return Dropped, nil
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EPROTO):
 		return Unreachable, nil
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Silence, nil

@@ -86,12 +86,15 @@ func (h *Host) Addr(is6 bool) netip.Addr {
 	return netip.Addr{}
 }
 
-// Gateways of routed pods and of the outside, as the other side knows them.
+// Gateways of routed pods and of the outside, as the other side knows them,
+// and addresses that every node has at its uplink.
 var (
 	gateway4 = netip.MustParseAddr("169.254.1.1")
 	gateway6 = netip.MustParseAddr("fe80::1")
 	uplink4  = netip.MustParseAddr("169.254.2.1")
 	uplink6  = netip.MustParseAddr("fe80::2:1")
+	last4    = netip.MustParseAddr("169.254.2.2")
+	last6    = netip.MustParseAddr("fd74:7000::2")
 	default4 = netip.MustParsePrefix("0.0.0.0/0")
 	default6 = netip.MustParsePrefix("::/0")
 )
@@ -187,7 +190,8 @@ func (n *Node) outside() error {
 		return err
 	}
 	n.Outside = h
-	for _, a := range n.Spec.Addrs {
+	// Without any address of a family the kernel has none to send ICMP errors from.
+	for _, a := range append([]netip.Addr{last4, last6}, n.Spec.Addrs...) {
 		if err := n.AddAddr(uplinkName, netip.PrefixFrom(a, a.BitLen())); err != nil {
 			return err
 		}

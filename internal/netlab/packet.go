@@ -147,16 +147,25 @@ func (p *Packet) transportLen() int {
 	case model.IPProtoSCTP:
 		return 12 + sctpInitLen
 	}
-	return 0
+	return otherLen
 }
+
+// otherLen is the length of the header that packets of other protocols get: a
+// checksum, as ICMP and ICMPv6 have it, and two zeros. Without a right one the
+// kernel rejects the packet without telling the sender (nf_reject_verify_csum
+// in include/net/netfilter/nf_reject.h).
+const otherLen = 4
 
 // sctpInitLen is the length of an INIT chunk without parameters (RFC 9260, 3.3.2).
 const sctpInitLen = 20
 
 func (p *Packet) transport() []byte {
 	b := make([]byte, p.transportLen(), 96)
-	binary.BigEndian.PutUint16(b[:cap(b)], p.SrcPort)
-	binary.BigEndian.PutUint16(b[2:cap(b)], p.DstPort)
+	switch p.Proto {
+	case model.IPProtoTCP, model.IPProtoUDP, model.IPProtoSCTP:
+		binary.BigEndian.PutUint16(b, p.SrcPort)
+		binary.BigEndian.PutUint16(b[2:], p.DstPort)
+	}
 	switch p.Proto {
 	case model.IPProtoTCP:
 		binary.BigEndian.PutUint32(b[4:], p.Seq)
@@ -216,6 +225,8 @@ func (p *Packet) checksum(b []byte) {
 	case model.IPProtoSCTP:
 		clear(b[8:12])
 		binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
+	default:
+		put(0, p.Src.Is6())
 	}
 }
 
