@@ -72,7 +72,6 @@ func (e *emitter) check(kind string, f fam) {
 		e.out.rule(name, "ct state untracked %s saddr @%s accept", f.ip, gen("node%s", f.n))
 	case e.pod:
 		e.out.rule(name, "ct direction reply ct original %s saddr @%s accept", f.ip, gen("node%s", f.n))
-		e.out.rule(name, "ct state untracked %s daddr @%s accept", f.ip, gen("node%s", f.n))
 	case kind == "from":
 		e.out.rule(name, "ct direction reply fib daddr type local jump %s", gen("tonode%s", f.n))
 	}

@@ -86,3 +86,21 @@ func sample() *compiler.Program {
 		Names: []compiler.ProgramName{{Name: "api.example"}, {Name: "rds.example", Addrs: addrs("1.2.3.4", "2001:db8::1")}},
 	}
 }
+
+// samplePod is the sample's first pod in its own namespace.
+func samplePod() *compiler.Program {
+	p := sample()
+	p.Target = compiler.Target{Pod: "default/a"}
+	p.Pods, p.Classes = p.Pods[:1], p.Classes[:1]
+	return p
+}
+
+// sampleUnknown is the sample with unknown pods closed.
+func sampleUnknown() *compiler.Program {
+	p := sample()
+	p.UnknownDeny = &compiler.UnknownDeny{
+		PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("fd00::/64")},
+		Known:    addrs("10.0.0.0", "10.0.0.1", "10.0.0.99", "10.0.0.255", "fd00::1"),
+	}
+	return p
+}
