@@ -59,7 +59,7 @@ func TestPodScope(t *testing.T) {
 	}
 	n.space = n.lab.Pod("a").Namespace
 	n.apply(0, p.bundle(t), "--node-addr", "192.168.10.11", "--node-addr", "fd00:10::11")
-	n.wantPing("shut", netlab.Unreachable) // the pod's own kernel says so at once
+	n.wantPing("shut", netlab.Dropped)
 	if out := n.run(0, "status"); !strings.Contains(out.stdout, "pod default/a, backend nftables, on node n1") {
 		t.Errorf("status: %s", out.stdout)
 	}

@@ -27,7 +27,11 @@ func (l *Loader) carryOut(ctx context.Context, c *change, b *Bundle) error {
 	}
 	err := l.switchTo(ctx, c)
 	if err == nil {
-		return l.finish(ctx)
+		cleanup := ""
+		if c.load {
+			cleanup = cleanupScript(c.found, c.record.Prefix, c.objects)
+		}
+		return l.finish(ctx, cleanup)
 	}
 	switched, undo := l.settle(ctx) // nft may have failed after the kernel had done it
 	switch {

@@ -17,15 +17,8 @@ import (
 // generationName matches the objects that belong to one generation.
 var generationName = regexp.MustCompile(`^tp_[0-9a-f]{12}_`)
 
-// cleanup deletes the objects of every generation but the one with that prefix,
-// and counters that no rule uses any more. Without a prefix it deletes those of
-// all generations.
-func (c *command) cleanup(ctx context.Context, prefix string) error {
-	objects, err := c.list(ctx, true)
-	if err != nil {
-		return err
-	}
-	script := cleanupScript(objects, prefix)
+// cleanup deletes what cleanupScript finds among the objects of a listing.
+func (c *command) cleanup(ctx context.Context, script string) error {
 	if script == "" {
 		return nil
 	}
@@ -33,18 +26,25 @@ func (c *command) cleanup(ctx context.Context, prefix string) error {
 	return c.load(ctx, script)
 }
 
-func cleanupScript(objects []object, prefix string) string {
+// cleanupScript deletes, of the objects of a listing, those of every generation
+// but the one with that prefix, and the counters of rules that nothing uses any
+// more: neither a chain that stays nor one that fresh, a script, makes.
+func cleanupScript(objects []object, prefix, fresh string) string {
 	var old []object
 	used := map[string]bool{}
+	use := func(text string) {
+		for _, m := range counterUse.FindAllStringSubmatch(text, -1) {
+			used[m[1]] = true
+		}
+	}
+	use(fresh)
 	for _, o := range objects {
-		if m := generationName.FindString(o.name); m != "" && m != prefix {
+		if tag := generationName.FindString(o.name); tag != "" && tag != prefix {
 			old = append(old, o)
 			continue
 		}
 		for _, line := range o.body {
-			for _, m := range counterUse.FindAllStringSubmatch(line, -1) {
-				used[m[1]] = true
-			}
+			use(line)
 		}
 	}
 	for _, o := range objects {

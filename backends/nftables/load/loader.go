@@ -129,13 +129,13 @@ func (l *Loader) settle(ctx context.Context) (switched bool, err error) {
 	r, current := l.folder.Next.Current, l.state().Current
 	switch {
 	case ok && m == (mark{r.Generation, r.Apply, r.Prefix}):
-		return true, l.finish(ctx)
+		return true, l.finish(ctx, cleanupScript(objects, r.Prefix, ""))
 	case ok:
-		err = l.nft.cleanup(ctx, m.prefix)
+		err = l.nft.cleanup(ctx, cleanupScript(objects, m.prefix, ""))
 	case current != nil: // somebody has removed the mark, or the table
-		err = l.nft.cleanup(ctx, current.Prefix)
-	case len(objects) > 0:
-		err = l.nft.deleteTable(ctx)
+		err = l.nft.cleanup(ctx, cleanupScript(objects, current.Prefix, ""))
+	default:
+		_, err = l.nft.deleteTable(ctx)
 	}
 	if err != nil {
 		return false, fmt.Errorf("clean up: %w", err)
@@ -143,11 +143,12 @@ func (l *Loader) settle(ctx context.Context) (switched bool, err error) {
 	return false, l.folder.Abandon()
 }
 
-// finish is what follows a switch: what is no longer in force is deleted, what
-// the kernel holds is recorded, and the prepared state becomes the state.
-func (l *Loader) finish(ctx context.Context) error {
+// finish is what follows a switch: what is no longer in force is deleted by the
+// script cleanup, what the kernel holds is recorded, and the prepared state
+// becomes the state.
+func (l *Loader) finish(ctx context.Context, cleanup string) error {
 	r := l.folder.Next.Current
-	if err := l.nft.cleanup(ctx, r.Prefix); err != nil {
+	if err := l.nft.cleanup(ctx, cleanup); err != nil {
 		return fmt.Errorf("generation %.12s is in force, but the objects before it could not be deleted: %w", r.Generation, err)
 	}
 	objects, err := l.nft.list(ctx, false)
@@ -167,9 +168,13 @@ func (l *Loader) finish(ctx context.Context) error {
 	return nil
 }
 
-// deleteTable deletes all of ours, which is no error where there is nothing.
-func (c *command) deleteTable(ctx context.Context) error {
-	return c.load(ctx, fmt.Sprintf("add table %[1]s\ndelete table %[1]s\n", nftables.Table))
+// deleteTable deletes all of ours and reports whether there was anything.
+func (c *command) deleteTable(ctx context.Context) (bool, error) {
+	err := c.load(ctx, "delete table "+nftables.Table+"\n")
+	if notFound(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func digest(data []byte) string {

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 )
 
 // minVersion is the oldest nft that the artifacts are made for: that of Debian 12.
@@ -45,8 +47,15 @@ func findNFT(ctx context.Context) (*command, error) {
 	if c.version, err = checkVersion(string(out)); err != nil {
 		return nil, err
 	}
-	_, err = c.run(ctx, nil, "list", "tables", "inet")
+	// The smallest listing that asks the kernel: for others nft fetches every table.
+	if _, err = c.run(ctx, nil, listChain(markChain)...); notFound(err) {
+		err = nil
+	}
 	return c, err
+}
+
+func listChain(name string) []string {
+	return append(append([]string{"list", "chain"}, strings.Fields(nftables.Table)...), name)
 }
 
 var versionText = regexp.MustCompile(`v(\d+)\.(\d+)(?:\.(\d+))?`)

@@ -18,6 +18,7 @@ type change struct {
 	changed  bool          // otherwise everything is as asked already
 	load     bool          // create objects; otherwise those in the kernel serve
 	drift    []string      // what this mends
+	found    []object      // what the kernel held before
 
 	// The transactions, in order.
 	skeleton string // what outlives generations; changes nothing where it exists
@@ -36,7 +37,7 @@ func (l *Loader) plan(ctx context.Context, b *Bundle, o ApplyOptions, places []P
 	}
 	m, s := b.Manifest, l.state()
 	kernel, _ := findMark(objects)
-	c := &change{previous: s.Current, load: true, changed: true}
+	c := &change{previous: s.Current, load: true, changed: true, found: objects}
 	c.record = &state.Record{
 		Apply: kernel.apply + 1, Backend: m.Backend, Scope: string(m.Scope), Name: m.Name, Generation: m.Generation,
 		Sequence: m.Sequence, Bundle: digest(b.data), Applied: l.now(), Options: o.Options, Interfaces: interfaces(places),

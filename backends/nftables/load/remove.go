@@ -9,17 +9,9 @@ import "context"
 // closed then.
 func (l *Loader) Remove(ctx context.Context) (bool, error) {
 	ctx = context.WithoutCancel(ctx)
-	objects, err := l.nft.list(ctx, true)
-	if err != nil {
-		return false, err
-	}
-	if objects != nil {
-		if err := l.nft.deleteTable(ctx); err != nil {
-			return false, err
-		}
-	}
-	if l.folder == nil {
-		return objects != nil, nil
+	found, err := l.nft.deleteTable(ctx)
+	if err != nil || l.folder == nil {
+		return found, err
 	}
 	err = l.folder.Erase()
 	l.lock.Close()
