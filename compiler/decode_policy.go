@@ -2,7 +2,7 @@ package compiler
 
 import (
 	"crypto/sha256"
-	"fmt"
+	"encoding/binary"
 
 	"go.yaml.in/yaml/v3"
 
@@ -123,23 +123,33 @@ func (d *decoder) section(pol *model.Policy, dir model.Direction, n *yaml.Node, 
 }
 
 // digest returns a digest of a value that is the same for equal text, whatever
-// its position; comments, style and anchors do not count.
+// its position; comments, style and anchors do not count. It is "" for a value
+// that aliases make too large, or endless.
 func digest(n *yaml.Node) string {
 	h := sha256.New()
-	visits := 0
+	visits, buf := 0, []byte(nil)
 	var walk func(n *yaml.Node)
 	walk = func(n *yaml.Node) {
-		if visits++; visits > maxValues {
+		if visits++; visits > maxValues/10 {
 			return
 		}
 		n = deref(n)
-		fmt.Fprintf(h, "%d %s %d:%s %d\n", n.Kind, n.Tag, len(n.Value), n.Value, len(n.Content))
+		buf = append(buf[:0], byte(n.Kind))
+		for _, part := range []string{n.Tag, n.Value} {
+			buf = binary.AppendUvarint(buf, uint64(len(part)))
+			buf = append(buf, part...)
+		}
+		buf = binary.AppendUvarint(buf, uint64(len(n.Content)))
+		h.Write(buf)
 		for _, c := range n.Content {
 			walk(c)
 		}
 	}
 	if n != nil {
 		walk(n)
+	}
+	if visits > maxValues/10 {
+		return ""
 	}
 	return string(h.Sum(nil))
 }

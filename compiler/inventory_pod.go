@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -31,8 +32,10 @@ func decodePod(d *decoder, n *yaml.Node, m meta) any {
 	f := d.lenient(spec, specPath, "containers", "initContainers", "nodeName")
 	name, _ := d.optionalStr(f.get("nodeName"), specPath.field("nodeName"))
 	pod.NodeName = d.intern(name)
-	d.namedPorts(pod, f.get("containers"), specPath.field("containers"), false)
-	d.namedPorts(pod, f.get("initContainers"), specPath.field("initContainers"), true)
+	var ports []namedPort
+	ports = d.namedPorts(ports, f.get("containers"), specPath.field("containers"), false)
+	ports = d.namedPorts(ports, f.get("initContainers"), specPath.field("initContainers"), true)
+	pod.NamedPorts = d.portMap(ports)
 
 	s := d.lenient(status, statusPath, "phase", "podIP", "podIPs")
 	phase, _ := d.optionalStr(s.get("phase"), statusPath.field("phase"))
@@ -134,10 +137,14 @@ func (d *decoder) bypass(f *fields, p *path) []string {
 	return why
 }
 
-// namedPorts adds the named ports of containers. Of two with one name and
-// protocol the first counts, and of init containers only those that go on
-// running (sidecars), as in the endpoints controller (podutil.FindPort).
-func (d *decoder) namedPorts(pod *model.Pod, n *yaml.Node, p *path, sidecars bool) {
+type namedPort struct {
+	model.NamedPort
+	number uint16
+}
+
+// namedPorts adds the named ports of containers; of init containers only those
+// that go on running (sidecars), as in the endpoints controller (podutil.FindPort).
+func (d *decoder) namedPorts(ports []namedPort, n *yaml.Node, p *path, sidecars bool) []namedPort {
 	for i, item := range d.list(n, p) {
 		at := p.item(i)
 		c := d.lenient(item, at, "ports", "restartPolicy")
@@ -147,20 +154,37 @@ func (d *decoder) namedPorts(pod *model.Pod, n *yaml.Node, p *path, sidecars boo
 		}
 		at = at.field("ports")
 		for j, item := range d.list(c.get("ports"), at) {
-			f := d.lenient(item, at.item(j), "containerPort", "name", "protocol")
-			name, _ := d.optionalStr(f.get("name"), at.item(j).field("name"))
-			if name == "" {
-				continue
+			at := at.item(j)
+			f := d.lenient(item, at, "containerPort", "name", "protocol")
+			name, _ := d.optionalStr(f.get("name"), at.field("name"))
+			number, ok := d.portNumber(f.get("containerPort"), at.field("containerPort"))
+			proto := d.proto(f.get("protocol"), at.field("protocol"))
+			if name != "" && ok {
+				ports = append(ports, namedPort{model.NamedPort{Name: d.intern(name), Proto: proto}, number})
 			}
-			number, ok := d.portNumber(f.get("containerPort"), at.item(j).field("containerPort"))
-			key := model.NamedPort{Name: d.intern(name), Proto: d.proto(f.get("protocol"), at.item(j).field("protocol"))}
-			if _, taken := pod.NamedPorts[key]; taken || !ok {
-				continue
-			}
-			if pod.NamedPorts == nil {
-				pod.NamedPorts = make(map[model.NamedPort]uint16, 1)
-			}
-			pod.NamedPorts[key] = number
 		}
 	}
+	return ports
+}
+
+// portMap returns ports as a map, nil for none: of two with one name and protocol
+// the first counts. Pods of one workload share it.
+func (d *decoder) portMap(ports []namedPort) map[model.NamedPort]uint16 {
+	if len(ports) == 0 {
+		return nil
+	}
+	text := fmt.Sprint(ports)
+	if m, ok := d.portMaps[text]; ok {
+		return m
+	}
+	m := make(map[model.NamedPort]uint16, len(ports))
+	for _, p := range ports {
+		if _, taken := m[p.NamedPort]; !taken {
+			m[p.NamedPort] = p.number
+		}
+	}
+	if len(d.portMaps) < maxInterned {
+		d.portMaps[text] = m
+	}
+	return m
 }

@@ -101,7 +101,7 @@ func (l *loader) duplicate(prev, o *object) {
 // sameObject reports whether two objects say the same, wherever they stand.
 func sameObject(a, b *object) bool {
 	if a.value == nil || b.value == nil {
-		return a.value == nil && b.value == nil && a.spec == b.spec
+		return a.value == nil && b.value == nil && a.spec == b.spec && a.spec != ""
 	}
 	return reflect.DeepEqual(unplaced(a.value), unplaced(b.value))
 }

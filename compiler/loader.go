@@ -22,8 +22,9 @@ type loader struct {
 	skipped  map[string]int
 	in       *Input
 
-	strings map[string]string
-	checked map[checkedString]bool
+	strings  map[string]string
+	checked  map[checkedString]bool
+	portMaps map[string]map[model.NamedPort]uint16 // by their text
 }
 
 func newLoader(o LoadOptions) (*loader, error) {
@@ -33,6 +34,7 @@ func newLoader(o LoadOptions) (*loader, error) {
 		skipped:   map[string]int{},
 		strings:   map[string]string{},
 		checked:   map[checkedString]bool{},
+		portMaps:  map[string]map[model.NamedPort]uint16{},
 	}
 	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, Skipped: l.skipped}
 	if !l.valid(labelNames, l.namespace) {
@@ -58,9 +60,15 @@ func (l *loader) intern(s string) string {
 	if t, ok := l.strings[s]; ok {
 		return t
 	}
+	if len(l.strings) >= maxInterned {
+		clear(l.strings) // they were not few
+	}
 	l.strings[s] = s
 	return s
 }
+
+// maxInterned is how many strings are remembered at a time.
+const maxInterned = 1 << 15
 
 // checkedString is a string with what it was checked for.
 type checkedString struct {
@@ -93,6 +101,9 @@ func (l *loader) valid(check stringCheck, s string) bool {
 	ok, known := l.checked[key]
 	if !known {
 		ok = len(stringChecks[check](s)) == 0
+		if len(l.checked) >= maxInterned {
+			clear(l.checked)
+		}
 		l.checked[key] = ok
 	}
 	return ok
