@@ -133,7 +133,11 @@ func (w *words) skip(phrase string) bool {
 
 // want takes the words of phrase.
 func (w *words) want(phrase string) {
-	if !w.skip(phrase) {
+	switch {
+	case w.skip(phrase):
+	case w.peek() == "":
+		w.fail("the line ends where %q should stand", phrase)
+	default:
 		w.fail("%q stands where %q should", w.peek(), phrase)
 	}
 }
