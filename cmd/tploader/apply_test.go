@@ -9,6 +9,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 func TestApply(t *testing.T) {
@@ -231,4 +232,37 @@ func TestLimit(t *testing.T) {
 	if rules := n.nft("list", "ruleset"); strings.Contains(rules, "tp_limit_") {
 		t.Errorf("the limit is off:\n%s", rules)
 	}
+}
+
+// On a bridge a governed pod cannot be reached at an address that the bundle
+// does not have, whoever sends.
+func TestBridgedDelivery(t *testing.T) {
+	n := newNode(t, netlab.Bridged)
+	p := open
+	p.pods = []compiler.ProgramPod{{Ref: "default/b", Addrs: addrB[:]}}
+	n.apply(0, p.bundle(t))
+	a, b := n.lab.Pod("a"), n.lab.Pod("b")
+	linkLocal := netip.MustParseAddr("fe80::bb")
+	for _, c := range []struct {
+		name string
+		to   *netlab.Host
+		src  netip.Addr
+		dst  netip.Addr
+		want bool
+	}{
+		{"to its address", b, addrA[1], addrB[1], true},
+		{"to its link-local address", b, netip.MustParseAddr("fe80::aa"), linkLocal, false},
+		{"to an address it has given itself", b, addrA[0], netip.MustParseAddr("10.20.0.99"), false},
+		{"the node's address in its frame", b, addrA[0], netip.MustParseAddr("10.20.0.1"), false},
+	} {
+		packet := netlab.Packet{Src: c.src, Dst: c.dst, Proto: model.IPProtoUDP, SrcPort: 1000, DstPort: 7, Cookie: netlab.NextCookie()}
+		a.Learn(c.dst, c.to.MAC)
+		if err := a.SendFrame(packet.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := c.to.Tap().Wait(probeWait, netlab.WithCookie(packet.Cookie)); got != c.want {
+			t.Errorf("%s: arrived %t, want %t", c.name, got, c.want)
+		}
+	}
+	n.run(0, "status")
 }

@@ -49,10 +49,14 @@ type Options struct {
 	MaxConnections uint32       `json:"maxConnections,omitempty"`
 }
 
-// Interface is an interface and the pods behind it.
+// Interface is an interface and the pod behind it.
 type Interface struct {
-	Name string   `json:"name"`
-	Pods []string `json:"pods"` // NAMESPACE/NAME, sorted
+	Name string `json:"name"`
+	Pod  string `json:"pod"` // NAMESPACE/NAME
+	// Bridge is that of which the interface is a port, and MACs the hardware
+	// addresses of the pod, sorted; empty elsewhere.
+	Bridge string   `json:"bridge,omitempty"`
+	MACs   []string `json:"macs,omitempty"`
 }
 
 // decode reads state.json. It trusts nothing: a file name comes out of it.

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"path"
 	"regexp"
@@ -30,6 +31,9 @@ type Place struct {
 	Unseen bool `json:"unseen,omitempty"`
 
 	link *link
+	// bridge is that of which the interface is a port, and mac the hardware
+	// address behind it; empty elsewhere.
+	bridge, mac string
 }
 
 func (p *Place) at(l *link) { p.link, p.Interface = l, l.name }
@@ -69,7 +73,27 @@ func discover(n network, pods []nftables.Pod, globs []string) ([]Place, error) {
 	for i := range places {
 		places[i].judge(globs)
 	}
+	unshare(places)
 	return places, nil
+}
+
+// unshare gives up interfaces that two pods are behind: their packets cannot be
+// told apart, and a check for one would drop what the other sends.
+func unshare(places []Place) {
+	pods := map[string]string{}
+	shared := map[string]bool{}
+	for _, p := range places {
+		if first, ok := pods[p.Interface]; ok && first != p.Pod {
+			shared[p.Interface] = true
+		} else {
+			pods[p.Interface] = p.Pod
+		}
+	}
+	for i := range places {
+		if p := &places[i]; p.Interface != "" && !p.Unseen && shared[p.Interface] {
+			p.nowhere("is behind %s with other pods", p.Interface)
+		}
+	}
 }
 
 // follow takes the interface that the address is routed to.
@@ -111,25 +135,26 @@ func behindBridges(n network, places []Place) error {
 		}
 		bridged[p.link] = append(bridged[p.link], p.Addr)
 	}
-	ports := map[netip.Addr]*link{}
+	ports := map[netip.Addr]port{}
 	for bridge, addrs := range bridged {
 		found, err := n.ports(bridge.index, addrs)
 		if err != nil {
 			return err
 		}
-		for a, index := range found {
-			ports[a], _ = n.link(index)
-		}
+		maps.Copy(ports, found)
 	}
 	for i := range places {
 		p := &places[i]
-		switch {
-		case p.link == nil || p.link.kind != "bridge" || p.Unseen:
-		case ports[p.Addr] != nil:
-			p.at(ports[p.Addr])
-		default:
-			p.nowhere("is on bridge %s, which does not know its port (is the pod running?)", p.Interface)
+		if p.link == nil || p.link.kind != "bridge" || p.Unseen {
+			continue
 		}
+		at := ports[p.Addr]
+		if l, ok := n.link(at.link); ok {
+			p.bridge, p.mac = p.link.name, at.mac
+			p.at(l)
+			continue
+		}
+		p.nowhere("is on bridge %s, which does not know its port (is the pod running?)", p.Interface)
 	}
 	return nil
 }
@@ -148,6 +173,8 @@ func (p *Place) judge(globs []string) {
 	switch {
 	case !plainName.MatchString(l.name):
 		p.nowhere("is behind %q, a name that nft cannot be told", l.name)
+	case p.bridge != "" && !plainName.MatchString(p.bridge):
+		p.nowhere("is on bridge %q, a name that nft cannot be told", p.bridge)
 	case named:
 	case unseenKind(l) != "":
 		p.unseen("is behind %s, %s, whose packets do not pass this node's hooks", l.name, unseenKind(l))

@@ -30,7 +30,7 @@ type network interface {
 	filtered(bridge int, f model.Family) bool
 	// ports returns the ports behind which the bridge has the addresses; those
 	// that it does not know are missing.
-	ports(bridge int, addrs []netip.Addr) (map[netip.Addr]int, error)
+	ports(bridge int, addrs []netip.Addr) (map[netip.Addr]port, error)
 	// addrs returns the addresses of the namespace's own interfaces.
 	addrs() (map[netip.Addr]bool, error)
 }
@@ -42,6 +42,12 @@ type route struct {
 	link    int
 	gateway netip.Addr // invalid: directly on the link
 	local   bool       // to an address of this namespace
+}
+
+// port is what a bridge knows of an address.
+type port struct {
+	link int    // index of the port
+	mac  string // hardware address, as nft writes it
 }
 
 // link is an interface.
@@ -188,7 +194,7 @@ func attrs(b []byte) map[uint16][]byte {
 // resolveTime is how long ports waits for the kernel to find neighbours.
 const resolveTime = 1500 * time.Millisecond
 
-func (n *kernelNetwork) ports(bridge int, addrs []netip.Addr) (map[netip.Addr]int, error) {
+func (n *kernelNetwork) ports(bridge int, addrs []netip.Addr) (map[netip.Addr]port, error) {
 	deadline := time.Now().Add(resolveTime)
 	asked := map[netip.Addr]bool{}
 	for {
@@ -200,10 +206,10 @@ func (n *kernelNetwork) ports(bridge int, addrs []netip.Addr) (map[netip.Addr]in
 		if err != nil {
 			return nil, err
 		}
-		found := map[netip.Addr]int{}
+		found := map[netip.Addr]port{}
 		for _, a := range addrs {
-			if port, ok := byMAC[macs[a]]; ok {
-				found[a] = port
+			if index, ok := byMAC[macs[a]]; ok {
+				found[a] = port{index, macs[a]}
 			} else if !asked[a] {
 				asked[a] = true
 				n.resolve(bridge, a)

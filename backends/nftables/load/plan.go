@@ -58,7 +58,7 @@ func (l *Loader) plan(ctx context.Context, b *Bundle, o ApplyOptions, places []P
 	} else {
 		c.record.Prefix = freePrefix(b.prefix, objects)
 		b = b.rename(c.record.Prefix)
-		c.skeleton = b.skeleton + limitSkeleton(c.record)
+		c.skeleton = b.skeleton + bridgeSkeleton(b) + limitSkeleton(c.record)
 		c.objects = b.objects + nodeAddrScript(b, o.NodeAddrs)
 	}
 	c.dispatch = dispatchScript(b.rename(c.record.Prefix), c.record, objects)
@@ -74,7 +74,7 @@ func sameObjects(a, b *state.Record) bool {
 func sameRecord(a, b *state.Record) bool {
 	return a.Bundle == b.Bundle && slices.Equal(a.Options.Interfaces, b.Options.Interfaces) &&
 		slices.EqualFunc(a.Interfaces, b.Interfaces, func(x, y state.Interface) bool {
-			return x.Name == y.Name && slices.Equal(x.Pods, y.Pods)
+			return x.Name == y.Name && x.Pod == y.Pod && x.Bridge == y.Bridge && slices.Equal(x.MACs, y.MACs)
 		})
 }
 
@@ -106,9 +106,13 @@ func interfaces(places []Place) []state.Interface {
 			list = append(list, state.Interface{Name: p.Interface})
 		}
 		last := &list[len(list)-1]
-		if n := len(last.Pods); n == 0 || last.Pods[n-1] != p.Pod {
-			last.Pods = append(last.Pods, p.Pod)
+		last.Pod, last.Bridge = p.Pod, p.bridge
+		if p.mac != "" && !slices.Contains(last.MACs, p.mac) {
+			last.MACs = append(last.MACs, p.mac)
 		}
+	}
+	for i := range list {
+		slices.Sort(list[i].MACs)
 	}
 	return list
 }

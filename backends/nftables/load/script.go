@@ -68,8 +68,7 @@ func dispatchScript(b *Bundle, r *state.Record, objects []object) string {
 
 // deviceScript fills the maps of devices. What arrives on an interface meets a
 // base chain of its own, which asks tp_if; what is forwarded out of it, the
-// forward chain, which asks tp_oif. Packets to a bridge port leave, for the
-// forward hook, through the bridge: those are judged by address alone.
+// forward chain, which asks tp_oif.
 func deviceScript(s *strings.Builder, b *Bundle, r *state.Record) {
 	pods := map[string]nftables.Pod{}
 	for _, p := range b.pods {
@@ -78,13 +77,16 @@ func deviceScript(s *strings.Builder, b *Bundle, r *state.Record) {
 	fmt.Fprintf(s, "flush map %s %s\n", nftables.Table, nftables.MapDevice)
 	fmt.Fprintf(s, "flush map %s %s\n", nftables.Table, nftables.MapDeliver)
 	for _, i := range r.Interfaces {
-		chain, p := deviceChain(i.Name), pods[i.Pods[0]]
-		fmt.Fprintf(s, "add chain %s %s { type filter hook ingress device %q priority %d; policy accept; }\n", nftables.Table, chain, i.Name, devicePriority)
+		chain, p := deviceChain(i.Name), pods[i.Pod]
+		fmt.Fprintf(s, "add chain %s %s { type filter hook ingress device \"%s\" priority %d; policy accept; }\n", nftables.Table, chain, i.Name, devicePriority)
 		fmt.Fprintf(s, "flush chain %s %s\n", nftables.Table, chain)
 		fmt.Fprintf(s, "add rule %s %s iifname vmap @%s\n", nftables.Table, chain, nftables.MapDevice)
-		fmt.Fprintf(s, "add element %s %s { %q : goto %s }\n", nftables.Table, nftables.MapDevice, i.Name, p.Source)
-		fmt.Fprintf(s, "add element %s %s { %q : goto %s }\n", nftables.Table, nftables.MapDeliver, i.Name, p.Deliver)
+		fmt.Fprintf(s, "add element %s %s { \"%s\" : goto %s }\n", nftables.Table, nftables.MapDevice, i.Name, p.Source)
+		if i.Bridge == "" {
+			fmt.Fprintf(s, "add element %s %s { \"%s\" : goto %s }\n", nftables.Table, nftables.MapDeliver, i.Name, p.Deliver)
+		}
 	}
+	bridgeScript(s, r, pods)
 }
 
 // goneChains returns the keys of the chains of r's interfaces that do not exist

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,9 +52,10 @@ type PodStatus struct {
 
 // InterfaceStatus is one interface of the node.
 type InterfaceStatus struct {
-	Name    string   `json:"name"`
-	Pods    []string `json:"pods"`
-	Present bool     `json:"present"`
+	Name    string `json:"name"`
+	Pod     string `json:"pod"`
+	Bridge  string `json:"bridge,omitempty"` // of which it is a port
+	Present bool   `json:"present"`
 }
 
 // ConnTable is the namespace's table of tracked connections.
@@ -144,7 +146,7 @@ func (l *Loader) findPods(s *Status, r *state.Record) error {
 		return err
 	}
 	for _, i := range r.Interfaces {
-		s.Interfaces = append(s.Interfaces, InterfaceStatus{Name: i.Name, Pods: i.Pods, Present: !gone["chain "+deviceChain(i.Name)]})
+		s.Interfaces = append(s.Interfaces, InterfaceStatus{Name: i.Name, Pod: i.Pod, Bridge: i.Bridge, Present: !gone["chain "+deviceChain(i.Name)]})
 	}
 	s.Pods = podStatus(b, places, r.Interfaces)
 	return nil
@@ -152,11 +154,9 @@ func (l *Loader) findPods(s *Status, r *state.Record) error {
 
 // podStatus joins the pods with where they are now and what is attached.
 func podStatus(b *Bundle, places []Place, attached []state.Interface) []PodStatus {
-	at := map[[2]string]bool{}
+	at := map[[2]string]state.Interface{}
 	for _, i := range attached {
-		for _, pod := range i.Pods {
-			at[[2]string{pod, i.Name}] = true
-		}
+		at[[2]string{i.Pod, i.Name}] = i
 	}
 	byPod := map[string][]Place{}
 	for _, x := range places {
@@ -173,8 +173,11 @@ func podStatus(b *Bundle, places []Place, attached []state.Interface) []PodStatu
 			case x.Interface == "" && st.Reason == "":
 				st.Reason = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
 			case x.Interface == "":
-			case !at[[2]string{pod.Ref, x.Interface}]:
+			case at[[2]string{pod.Ref, x.Interface}].Name == "":
 				bad = fmt.Sprintf("interface %s has no source check (apply again)", x.Interface)
+				st.Interface = x.Interface
+			case x.mac != "" && !slices.Contains(at[[2]string{pod.Ref, x.Interface}].MACs, x.mac):
+				bad = fmt.Sprintf("behind interface %s is hardware address %s now (apply again)", x.Interface, x.mac)
 				st.Interface = x.Interface
 			default:
 				st.Interface, st.Attached = x.Interface, true
