@@ -30,6 +30,9 @@ const servicePrefix = "svc:"
 // end reads one end of a flow. A Service or a domain name can only be dst.
 func (s *Simulator) end(input string, dst bool) (end, error) {
 	e := end{input: input}
+	if e.pod = s.pods[input]; e.pod != nil {
+		return e, nil
+	}
 	var err error
 	switch {
 	case input == "":
@@ -41,7 +44,7 @@ func (s *Simulator) end(input string, dst bool) (end, error) {
 	case isPrefix(input):
 		err = fmt.Errorf("%q is a prefix, want one address", input)
 	case strings.Contains(input, "/"):
-		e.pod, err = s.namedPod(input)
+		err = s.noPod(input)
 	default:
 		e.addr, e.name, err = addressOrName(input, dst)
 	}
@@ -82,19 +85,22 @@ func looksNumeric(name string) bool {
 	return strings.Trim(last, "0123456789") == ""
 }
 
-// namedPod finds NAMESPACE/POD.
-func (s *Simulator) namedPod(ref string) (*model.Pod, error) {
-	if p := s.pods[ref]; p != nil {
-		return p, nil
-	}
-	if strings.Count(ref, "/") != 1 || strings.HasPrefix(ref, "/") || strings.HasSuffix(ref, "/") {
-		return nil, fmt.Errorf("%q is not NAMESPACE/POD", ref)
+// noPod says what is wrong with a NAMESPACE/POD that no pod has.
+func (s *Simulator) noPod(ref string) error {
+	if !isRef(ref) {
+		return fmt.Errorf("%q is not NAMESPACE/POD", ref)
 	}
 	if len(s.pods) == 0 {
-		return nil, fmt.Errorf("pod %q is not known: there are no pods in the inventory (-i gives one; NAMESPACE?k=v needs none)", ref)
+		return fmt.Errorf("pod %q is not known: there are no pods in the inventory (-i gives one; NAMESPACE?k=v needs none)", ref)
 	}
 	ns, _, _ := strings.Cut(ref, "/")
-	return nil, s.unknown("pod", ref, ns, slices.Collect(maps.Keys(s.pods)))
+	return s.unknown("pod", ref, ns, slices.Collect(maps.Keys(s.pods)))
+}
+
+// isRef reports whether ref has the form A/B.
+func isRef(ref string) bool {
+	a, b, ok := strings.Cut(ref, "/")
+	return ok && a != "" && b != "" && !strings.Contains(b, "/")
 }
 
 // unknown is the error for a name that the inventory does not hold, with the
@@ -168,7 +174,7 @@ func (s *Simulator) namedService(ref string, dst bool) (*model.Service, error) {
 		}
 		return svc, nil
 	}
-	if strings.Count(ref, "/") != 1 || strings.HasPrefix(ref, "/") || strings.HasSuffix(ref, "/") {
+	if !isRef(ref) {
 		return nil, fmt.Errorf("%q is not svc:NAMESPACE/NAME", servicePrefix+ref)
 	}
 	if len(s.services) == 0 {

@@ -119,27 +119,26 @@ func (s *Simulator) side(d model.Direction, pod *model.Pod, r remote, peerPod *m
 	}
 	sides := make([]*Side, len(outs))
 	for i, o := range outs {
-		sides[i] = newSide(o.decision, w)
+		sides[i] = newSide(o, w)
 		sides[i].at = judged{walk: w, decision: o.decision, pod: pod, peer: r, point: x, outcome: o}
 	}
 	return sides, nil
 }
 
-func newSide(d Decision, w *Walk) *Side {
+func newSide(o outcome, w *Walk) *Side {
 	s := &Side{
-		Verdict: verdictOf(d.Action),
-		Reject:  d.Action == model.Reject,
-		Reason:  d.Reason,
-		Rule:    d.Rule.String(),
+		Verdict: verdictOf(o.decision.Action),
+		Reject:  o.decision.Action == model.Reject,
+		Reason:  o.decision.Reason,
 	}
-	if d.Peer != noPeer {
-		s.Peer = &d.Peer
+	if o.rule != nil {
+		s.Rule = o.rule.name
 	}
-	if d.Reason == NotSelected {
-		return s
+	if o.decision.Peer != noPeer {
+		s.Peer = &o.decision.Peer
 	}
-	for _, p := range w.Policies {
-		s.Policies = append(s.Policies, p.Ref())
+	if s.Reason != NotSelected {
+		s.Policies = w.names
 	}
 	return s
 }

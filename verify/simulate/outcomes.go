@@ -14,6 +14,7 @@ import (
 // it does. Of all outcomes of a walk exactly one holds.
 type outcome struct {
 	decision Decision
+	rule     *walkRule // that decides; nil where none does
 	// in is the unresolved peer that the remote address is taken to be in; not
 	// are those tried before it, which it is taken not to be in.
 	in  model.Atom
@@ -74,7 +75,7 @@ func (e *exploration) address() (outcome, error) {
 			return outcome{}, err
 		case !match:
 		case ok:
-			return outcome{decision: r.decision(j)}, nil
+			return outcome{decision: r.decision(j), rule: r}, nil
 		default:
 			e.fork(r)
 		}
@@ -96,6 +97,7 @@ func (e *exploration) fork(r *walkRule) {
 		}
 		e.found = append(e.found, outcome{
 			decision: r.decision(u.index),
+			rule:     r,
 			in:       u.atom,
 			not:      slices.Clone(e.not),
 			outside:  slices.Clone(e.outside),
@@ -128,7 +130,7 @@ func (e *exploration) unresolved() (outcome, error) {
 		case !match:
 			continue
 		case ok:
-			return outcome{decision: r.decision(certain)}, nil
+			return outcome{decision: r.decision(certain), rule: r}, nil
 		}
 		for _, p := range r.resolved {
 			if !meets(left, p.prefixes) {
@@ -136,7 +138,7 @@ func (e *exploration) unresolved() (outcome, error) {
 			}
 			rest := without(left, p.prefixes)
 			if rest.Equal(&netipx.IPSet{}) {
-				return outcome{decision: r.decision(p.index)}, nil
+				return outcome{decision: r.decision(p.index), rule: r}, nil
 			}
 			e.branch(r, p, left)
 			left = rest
@@ -156,6 +158,7 @@ func (e *exploration) branch(r *walkRule, p walkPeer, left *netipx.IPSet) {
 	}
 	e.found = append(e.found, outcome{
 		decision: r.decision(p.index),
+		rule:     r,
 		within:   within,
 		not:      slices.Clone(e.not),
 		outside:  slices.Clone(e.outside),

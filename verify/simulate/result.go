@@ -85,7 +85,7 @@ type Side struct {
 	// Peer is the index in the rule's to or from; nil where that is empty.
 	Peer *int `json:"peer,omitempty"`
 	// Policies are the policies that select the pod, in evaluation order; only
-	// where the reason is rule or default-deny.
+	// where the reason is rule or default-deny. Shared; do not change.
 	Policies []string `json:"policies,omitempty"`
 
 	at judged // for the walk that text output shows

@@ -16,6 +16,9 @@ import (
 // batchSize is how many flows a worker takes at a time.
 const batchSize = 256
 
+// typicalAnswer is the length of an answer in JSON, in bytes.
+const typicalAnswer = 512
+
 // Summary is what came of a stream of flows.
 type Summary struct {
 	Flows   int // lines that were flows or should have been
@@ -105,6 +108,7 @@ func read(ctx context.Context, r *FlowReader, todo, ordered chan<- *batch) {
 // answer judges the flows of b.
 func (s *Simulator) answer(b *batch) {
 	defer close(b.done)
+	b.out.Grow(typicalAnswer * len(b.lines))
 	enc := json.NewEncoder(&b.out)
 	enc.SetEscapeHTML(false)
 	for _, l := range b.lines {

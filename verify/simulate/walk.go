@@ -22,11 +22,13 @@ type Walk struct {
 	Isolated bool
 
 	rules []walkRule
+	names []string // of Policies
 }
 
 // walkRule is one rule of the source.
 type walkRule struct {
 	ref      model.RuleRef
+	name     string // of ref
 	rule     *model.Rule
 	resolved []walkPeer // peers whose addresses are known, in order
 	unknown  []walkPeer // peers that are unknown sets of addresses, in order
@@ -43,6 +45,7 @@ func newWalk(policies []*model.Policy, d model.Direction, r *compiler.Resolver, 
 	w := &Walk{Direction: d, Policies: policies}
 	for _, p := range policies {
 		w.Isolated = w.Isolated || !byDirection || p.Section(d) != nil
+		w.names = append(w.names, p.Ref())
 		for i := range p.Rules(d) {
 			ref := model.RuleRef{Policy: p, Direction: d, Index: i}
 			w.rules = append(w.rules, newWalkRule(ref, r))
@@ -52,7 +55,7 @@ func newWalk(policies []*model.Policy, d model.Direction, r *compiler.Resolver, 
 }
 
 func newWalkRule(ref model.RuleRef, r *compiler.Resolver) walkRule {
-	wr := walkRule{ref: ref, rule: ref.Rule()}
+	wr := walkRule{ref: ref, name: ref.String(), rule: ref.Rule()}
 	for j := range wr.rule.Peers {
 		p := &wr.rule.Peers[j]
 		res := r.Peer(p, ref.Direction)
@@ -130,7 +133,7 @@ func (r *walkRule) ports(x point) (bool, error) {
 	if s := model.NewL4Set(some...); len(s) == 1 && s[0] == all {
 		return true, nil
 	}
-	return false, fmt.Errorf("%s looks at the port: %w", r.ref, errPort)
+	return false, fmt.Errorf("%s looks at the port: %w", r.name, errPort)
 }
 
 // Decision is what one direction of one pod makes of a packet.
