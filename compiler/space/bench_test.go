@@ -179,3 +179,11 @@ func BenchmarkAnalyse(b *testing.B) {
 		}
 	})
 }
+
+func pfx(ss ...string) []netip.Prefix {
+	var ps []netip.Prefix
+	for _, s := range ss {
+		ps = append(ps, netip.MustParsePrefix(s))
+	}
+	return ps
+}

@@ -37,18 +37,34 @@ func (t *Table) Lookup(a netip.Addr, x model.L4) Cell { return t.At(t.Decide(a),
 
 // At returns the cell of decision id that holds x, as Lookup does.
 func (t *Table) At(id DecisionID, x model.L4) Cell {
+	d := t.decision(id)
+	return t.at(&d, x)
+}
+
+// decision returns decision id, an empty one for NoDecision.
+func (t *Table) decision(id DecisionID) Decision {
+	if id == NoDecision {
+		return Decision{Before: NoDecision, Else: NoDecision}
+	}
+	return t.Decisions[id]
+}
+
+func (t *Table) at(d *Decision, x model.L4) Cell {
 	holds := model.AllL4
-	for ; id != NoDecision; id = t.Decisions[id].Else {
-		if b := t.Decisions[id].Before; b != NoDecision {
-			if c, ok := find(t.Decisions[b].Cells, x, &holds); ok {
+	for {
+		if d.Before != NoDecision {
+			if c, ok := find(t.Decisions[d.Before].Cells, x, &holds); ok {
 				return c
 			}
 		}
-		if c, ok := find(t.Decisions[id].Cells, x, &holds); ok {
+		if c, ok := find(d.Cells, x, &holds); ok {
 			return c
 		}
+		if d.Else == NoDecision {
+			return Cell{L4Range: holds, Rule: NoRule}
+		}
+		d = &t.Decisions[d.Else]
 	}
-	return Cell{L4Range: holds, Rule: NoRule}
 }
 
 // find returns the cell that holds x, trimmed to holds. Without one it trims

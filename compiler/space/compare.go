@@ -1,0 +1,266 @@
+package space
+
+import (
+	"net/netip"
+	"slices"
+
+	"go4.org/netipx"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// Difference is a block of packets that two tables decide differently: every
+// address from First to Last with every point of L4. A and B are the rules that
+// decide Witness, the first packet of the block, on either side; elsewhere in
+// the block other rules may, with the same outcome.
+type Difference struct {
+	First, Last netip.Addr
+	L4          model.L4Range
+	Kind        Kind
+	A, B        int32
+	Witness     Packet
+}
+
+// Prefixes returns the addresses of d as the fewest prefixes.
+func (d *Difference) Prefixes() []netip.Prefix {
+	return netipx.IPRangeFrom(d.First, d.Last).Prefixes()
+}
+
+// Kind tells differences apart, as the caller sees them. Blocks of different
+// kinds are never merged.
+type Kind int32
+
+// Same is the Kind of no difference.
+const Same Kind = 0
+
+// Judge returns the kind of difference between rule a of one table and rule b of
+// another. Either may be NoRule.
+type Judge func(a, b int32) Kind
+
+// Kinds of [Compare].
+const (
+	NewlyAllowed Kind = 1 + iota
+	NewlyDenied
+)
+
+// Compare returns where list b decides otherwise than list a for some value of the
+// atoms, with kinds NewlyAllowed and NewlyDenied; atoms of one name are one in
+// both lists. A packet that different values decide both ways counts by its
+// witness. Errors are those of [Flatten].
+func Compare(a, b *model.RuleList, f model.Family) ([]Difference, error) {
+	ta, err := Flatten(a, f)
+	if err != nil {
+		return nil, err
+	}
+	tb, err := Flatten(b, f)
+	if err != nil {
+		return nil, err
+	}
+	return CompareTables(ta, tb, verdicts(a, b)), nil
+}
+
+// verdicts judges rules of list a and of list b by their verdicts.
+func verdicts(a, b *model.RuleList) Judge {
+	return func(ra, rb int32) Kind {
+		switch before, after := allows(a, ra), allows(b, rb); {
+		case before == after:
+			return Same
+		case after:
+			return NewlyAllowed
+		}
+		return NewlyDenied
+	}
+}
+
+// allows returns the verdict of rule r of list.
+func allows(list *model.RuleList, r int32) bool {
+	if r == NoRule {
+		return !list.Isolated
+	}
+	return list.Rules[r].Action.Allows()
+}
+
+// CompareTables returns where tables a and b of one family differ as judge sees
+// it: disjoint blocks, sorted by address, then L4. A block goes on as far as
+// addresses that follow one another have a difference of its kind on the same L4.
+func CompareTables(a, b *Table, judge Judge) []Difference {
+	c := comparer{a: a, b: b, judge: judge, known: make(map[pair][]model.L4Range), cells: make(map[pair][]diffCell)}
+	var out []Difference
+	var open []int // blocks that reach up to the current address
+	ra, rb := a.Ranges(), b.Ranges()
+	for i, j := 0, 0; i < len(ra) && j < len(rb); {
+		first, last := later(ra[i].First, rb[j].First), earlier(ra[i].Last, rb[j].Last)
+		out, open = extend(out, open, first, last, c.differ(pair{ra[i].Decision, rb[j].Decision}))
+		if ra[i].Last == last {
+			i++
+		}
+		if rb[j].Last == last {
+			j++
+		}
+	}
+	slices.SortFunc(out, func(x, y Difference) int {
+		if o := x.First.Compare(y.First); o != 0 {
+			return o
+		}
+		return int(x.L4.First) - int(y.L4.First)
+	})
+	return out
+}
+
+// extend lengthens open blocks that go on in cells, and opens the others.
+func extend(out []Difference, open []int, first, last netip.Addr, cells []diffCell) ([]Difference, []int) {
+	var next []int
+	for _, d := range cells {
+		// open is sorted by L4, as cells are.
+		for len(open) > 0 && out[open[0]].L4.First < d.First {
+			open = open[1:]
+		}
+		if len(open) > 0 && out[open[0]].L4 == d.L4Range && out[open[0]].Kind == d.kind {
+			out[open[0]].Last = last
+			next = append(next, open[0])
+			continue
+		}
+		next = append(next, len(out))
+		out = append(out, Difference{
+			First: first, Last: last, L4: d.L4Range, Kind: d.kind, A: d.a, B: d.b,
+			Witness: Packet{Addr: first, L4: d.First, In: d.in},
+		})
+	}
+	return out, next
+}
+
+func later(a, b netip.Addr) netip.Addr {
+	if a.Less(b) {
+		return b
+	}
+	return a
+}
+
+func earlier(a, b netip.Addr) netip.Addr {
+	if b.Less(a) {
+		return b
+	}
+	return a
+}
+
+// pair is a decision of each table.
+type pair struct{ a, b DecisionID }
+
+// diffCell is a stretch on which a pair differs.
+type diffCell struct {
+	model.L4Range
+	kind Kind
+	a, b int32
+	in   []model.Atom
+}
+
+type comparer struct {
+	a, b  *Table
+	judge Judge
+	known map[pair][]model.L4Range
+	cells map[pair][]diffCell
+}
+
+// differ returns where the decisions of p differ, neighbours of one kind merged.
+func (c *comparer) differ(p pair) []diffCell {
+	if out, ok := c.cells[p]; ok {
+		return out
+	}
+	look := c.suspect(p)
+	if c.judge(NoRule, NoRule) != Same {
+		look = model.EveryL4 // wherever no rule matches
+	}
+	var out []diffCell
+	x, y := c.a.decision(p.a), c.b.decision(p.b)
+	for _, r := range look {
+		c.each(&x, &y, r, func(r model.L4Range, x, y *Cell) {
+			d := c.outcome(x, y)
+			d.L4Range = r
+			if n := len(out); d.kind != Same && n > 0 && out[n-1].Last+1 == r.First && out[n-1].kind == d.kind {
+				out[n-1].Last = r.Last
+			} else if d.kind != Same {
+				out = append(out, d)
+			}
+		})
+	}
+	c.cells[p] = out
+	return out
+}
+
+// each goes through r in stretches on which both decisions have one cell.
+func (c *comparer) each(x, y *Decision, r model.L4Range, f func(r model.L4Range, x, y *Cell)) {
+	for at := r.First; at <= r.Last; {
+		p, q := c.a.at(x, at), c.b.at(y, at)
+		last := min(p.Last, q.Last, r.Last)
+		f(model.L4Range{First: at, Last: last}, &p, &q)
+		at = last + 1
+	}
+}
+
+// suspect returns, sorted and disjoint, where the decisions of p may differ; where
+// it has nothing, they do not, and neither holds a point that the other lacks.
+// What they share by Before and Else is looked at once.
+func (c *comparer) suspect(p pair) []model.L4Range {
+	if p.a == NoDecision && p.b == NoDecision {
+		return nil
+	}
+	if out, ok := c.known[p]; ok {
+		return out
+	}
+	x, y := c.a.decision(p.a), c.b.decision(p.b)
+	look := slices.Clone(c.suspect(pair{x.Else, y.Else}))
+	for _, cells := range [][]Cell{x.Cells, y.Cells} {
+		for i := range cells {
+			look = append(look, cells[i].L4Range)
+		}
+	}
+	// Where what comes before is alike, it is alike whatever the rest says.
+	out := slices.Clone(c.suspect(pair{x.Before, y.Before}))
+	x.Before, y.Before = NoDecision, NoDecision
+	for _, r := range model.NewL4Set(look...) {
+		c.each(&x, &y, r, func(r model.L4Range, x, y *Cell) {
+			lacks := (x.Rule == NoRule) != (y.Rule == NoRule) || (x.If == nil) != (y.If == nil)
+			if lacks || c.outcome(x, y).kind != Same {
+				out = append(out, r)
+			}
+		})
+	}
+	out = model.NewL4Set(out...)
+	c.known[p] = out
+	return out
+}
+
+// outcome judges two cells under every value of their atoms, and returns a value
+// under which they differ. The two rules that decide need at most one atom each;
+// all others can be false.
+func (c *comparer) outcome(x, y *Cell) diffCell {
+	if k := c.judge(x.Rule, y.Rule); k != Same {
+		return diffCell{kind: k, a: x.Rule, b: y.Rule}
+	}
+	for i := 0; i <= len(x.If); i++ {
+		for j := 0; j <= len(y.If); j++ {
+			var in []model.Atom
+			if i < len(x.If) {
+				in = append(in, x.If[i].Atom)
+			}
+			if j < len(y.If) && !slices.Contains(in, y.If[j].Atom) {
+				in = append(in, y.If[j].Atom)
+			}
+			ra, rb := x.first(in), y.first(in)
+			if k := c.judge(ra, rb); k != Same {
+				return diffCell{kind: k, a: ra, b: rb, in: in}
+			}
+		}
+	}
+	return diffCell{}
+}
+
+// first returns the rule that decides for an address in exactly these atoms.
+func (c *Cell) first(in []model.Atom) int32 {
+	for _, cond := range c.If {
+		if slices.Contains(in, cond.Atom) {
+			return cond.Rule
+		}
+	}
+	return c.Rule
+}
