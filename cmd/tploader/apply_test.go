@@ -182,6 +182,14 @@ func TestUnattached(t *testing.T) {
 	if chains := n.nft("list", "table", "inet", "trafficpolicy"); strings.Contains(chains, `device "pod1"`) || !strings.Contains(chains, `device "pod0"`) {
 		t.Errorf("attached:\n%s", chains)
 	}
+	// A pod that appears is attached without loading anything.
+	prefix := n.prefix()
+	n.run(1, "status")
+	out = n.apply(0, shut.bundle(t))
+	if chains := n.nft("list", "table", "inet", "trafficpolicy"); !strings.Contains(chains, `device "pod1"`) || n.prefix() != prefix {
+		t.Errorf("attached:\n%s", chains)
+	}
+	n.run(0, "status")
 }
 
 // A bridge whose packets pass no hook cannot be enforced from the node.

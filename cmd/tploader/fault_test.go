@@ -297,13 +297,18 @@ func TestOddInterfaceName(t *testing.T) {
 func TestStateIsPrivate(t *testing.T) {
 	n := newNode(t, netlab.Routed)
 	n.apply(0, open.bundle(t))
-	filepath.WalkDir(n.state, func(path string, d fs.DirEntry, err error) error {
-		info, err := d.Info()
-		if err != nil || info.Mode().Perm()&0o077 != 0 {
+	err := filepath.WalkDir(n.state, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if info, err := d.Info(); err != nil || info.Mode().Perm()&0o077 != 0 {
 			t.Errorf("%s: %v, %v", path, info.Mode(), err)
 		}
 		return nil
 	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func TestLast(t *testing.T) {

@@ -48,7 +48,8 @@ applied.`,
 }
 
 func writeStats(w io.Writer, s *load.Stats) error {
-	t := tablewriter.NewTable(w,
+	var b strings.Builder
+	t := tablewriter.NewTable(&b,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
 			Separators: tw.Separators{BetweenColumns: tw.Off}, Lines: tw.LinesNone,
 		}})),
@@ -72,5 +73,13 @@ func writeStats(w io.Writer, s *load.Stats) error {
 	row(s.Unknown, "drop", "unknown pods")
 	row(s.Limited, "drop", "over the limit of connections")
 	row(s.Logged, "", "of the denied, logged")
-	return t.Render()
+	if err := t.Render(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -68,6 +68,9 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	if err != nil {
 		return nil, err
 	}
+	if c.maxSequence, err = l.maxSequence(b.Manifest); err != nil {
+		return nil, err
+	}
 	if before != nil {
 		c.previous = before
 	}
@@ -94,7 +97,7 @@ func (l *Loader) target(b *Bundle, o ApplyOptions) ([]Place, error) {
 	}
 	defer n.close()
 	if m.Scope == bundle.ScopePod {
-		return nil, checkPod(n, m)
+		return nil, l.checkPod(n, m)
 	}
 	if m.Name != o.Node {
 		return nil, fmt.Errorf("bundle is for node %q and this is %q (--node says otherwise)", m.Name, o.Node)
@@ -106,8 +109,18 @@ func (l *Loader) target(b *Bundle, o ApplyOptions) ([]Place, error) {
 	return places, refusal(places)
 }
 
-// checkPod makes sure that the namespace is that of the bundle's pod.
-func checkPod(n network, m *bundle.Manifest) error {
+// checkPod makes sure that the namespace is that of the bundle's pod. A pod that
+// no policy selects has no addresses in its bundle: that is taken only where the
+// bundle in force is of the same pod.
+func (l *Loader) checkPod(n network, m *bundle.Manifest) error {
+	if c := l.state().Current; len(m.PodAddrs) == 0 && (c == nil || c.Name != m.Name) {
+		return fmt.Errorf("bundle of pod %s has no addresses, because no policy selects it: there is nothing to enforce, and no telling whether this is its network namespace", m.Name)
+	}
+	return ownsAddrs(n, m)
+}
+
+// ownsAddrs returns an error if the namespace lacks an address of the pod.
+func ownsAddrs(n network, m *bundle.Manifest) error {
 	have, err := n.addrs()
 	if err != nil {
 		return err

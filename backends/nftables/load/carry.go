@@ -17,9 +17,8 @@ func (l *Loader) carryOut(ctx context.Context, c *change, b *Bundle) error {
 		return err
 	}
 	ctx = context.WithoutCancel(ctx)
-	s := l.state()
 	next := &state.State{
-		MaxSequence: max(s.MaxSequence, c.record.Sequence),
+		MaxSequence: max(c.maxSequence, c.record.Sequence),
 		Current:     c.record, Previous: c.previous,
 	}
 	if err := l.folder.Prepare(next, b.data, holdingSize(c.skeleton, c.objects, c.dispatch)); err != nil {

@@ -16,7 +16,7 @@ import (
 // Messages and attributes of nfnetlink_log
 // (include/uapi/linux/netfilter/nfnetlink_log.h).
 const (
-	nfLogPacket = unix.NFNL_SUBSYS_ULOG<<8 | 0
+	nfLogPacket = unix.NFNL_SUBSYS_ULOG << 8
 	nfLogConfig = unix.NFNL_SUBSYS_ULOG<<8 | 1
 
 	cfgCommand = 1 // u8

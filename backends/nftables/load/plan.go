@@ -20,6 +20,8 @@ type change struct {
 	drift    []string      // what this mends
 	found    []object      // what the kernel held before
 
+	maxSequence uint64 // to be remembered, unless the record's own is higher
+
 	// The transactions, in order.
 	skeleton string // what outlives generations; changes nothing where it exists
 	objects  string // the generation, referred to from nowhere

@@ -132,7 +132,7 @@ func (l *Loader) findPods(s *Status, r *state.Record) error {
 	defer n.close()
 	if b.Manifest.Scope == bundle.ScopePod {
 		s.Pods = podStatus(b, nil, nil)
-		if err := checkPod(n, b.Manifest); err != nil {
+		if err := ownsAddrs(n, b.Manifest); err != nil && len(s.Pods) > 0 {
 			s.Pods[0].Attached, s.Pods[0].Reason = false, err.Error()
 		}
 		return nil
