@@ -120,6 +120,30 @@ func onWire(t *testing.T, f func(w *wire)) {
 	})
 }
 
+// onEvery runs a test on a routed and on a bridged node and with the policy in
+// client's own namespace.
+func onEvery(t *testing.T, f func(w *wire)) {
+	onWire(t, f)
+	t.Run("pod", func(t *testing.T) { inPod(t, f) })
+}
+
+// way is a path of packets to or from a governed pod.
+type way struct {
+	what     string
+	from     *netlab.Host
+	src, dst [2]netip.Addr
+}
+
+// ways are from client to the world and from the world to server, or where the
+// policy is in client's own namespace to client.
+func (w *wire) ways() []way {
+	in := serverIP
+	if w.Pod != nil {
+		in = clientIP
+	}
+	return []way{{"out", w.client, clientIP, goodIP}, {"in", w.Node.Outside, goodIP, in}}
+}
+
 // inPod runs a test with the policy in client's own namespace.
 func inPod(t *testing.T, f func(w *wire)) {
 	forLoaded(t, func(t *testing.T, b Backend) { f(newWire(t, b, wireSpec(netlab.Routed), "default/client")) })
@@ -184,15 +208,17 @@ func (w *wire) fire(shots []shot) {
 	}
 }
 
-// udp is a UDP packet.
+// udp is a UDP packet with a source port of its own; ID is for tests that make
+// it ICMP.
 func udp(src, dst netip.Addr, port uint16) *netlab.Packet {
-	return &netlab.Packet{Src: src, Dst: dst, Proto: model.IPProtoUDP, SrcPort: 30000 + uint16(netlab.NextCookie()%30000), DstPort: port}
+	own := 30000 + uint16(netlab.NextCookie()%30000)
+	return &netlab.Packet{Src: src, Dst: dst, Proto: model.IPProtoUDP, SrcPort: own, DstPort: port, ID: own}
 }
 
 // TestSpoofed: whatever a governed pod's interface sends from an address that is
 // not that pod's is dropped, and so is what would reach it under such an address.
 func TestSpoofed(t *testing.T) {
-	onWire(t, func(w *wire) {
+	onEvery(t, func(w *wire) {
 		w.set(policyOf("client", allowOut, allowIn), policyOf("server", allowOut, allowIn))
 		linkLocal := addr("fe80::aaaa")
 		var shots []shot
@@ -208,7 +234,10 @@ func TestSpoofed(t *testing.T) {
 				w.one("a world's, to the node", w.client, udp(badIP[i], nodeIP[i], 53), false),
 			)
 		}
-		for _, src := range []string{"0.0.0.0", "10.20.0.11", "10.20.0.9", "169.254.7.7", "255.255.255.255"} {
+		if w.Pod == nil { // a stack fills in a source of zeros
+			shots = append(shots, w.one("from 0.0.0.0", w.client, udp(addr("0.0.0.0"), goodIP[0], 53), false))
+		}
+		for _, src := range []string{"10.20.0.11", "10.20.0.9", "169.254.7.7", "255.255.255.255"} {
 			shots = append(shots, w.one("from "+src, w.client, udp(addr(src), goodIP[0], 53), false))
 		}
 		shots = append(shots,
@@ -223,40 +252,82 @@ func TestSpoofed(t *testing.T) {
 	})
 }
 
+// TestNodeSource: only packets that originate on the node are the node's; one
+// that comes from elsewhere with the node's address is judged like any other.
+func TestNodeSource(t *testing.T) {
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", closed), policyOf("server", closed))
+		var shots []shot
+		for f := range nodeIP {
+			shots = append(shots,
+				w.one("the node's address, from the world", w.Node.Outside, udp(nodeIP[f], serverIP[f], 53), false),
+				w.one("the node's address, from an open pod", w.open, udp(nodeIP[f], serverIP[f], 53), false))
+		}
+		w.fire(shots)
+	})
+}
+
+// TestNodeErrors: what the node itself says of a pod's packets reaches the pod,
+// and nothing is said of packets that are denied.
+func TestNodeErrors(t *testing.T) {
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", goodOut))
+		var all []*netlab.Packet
+		for f := range clientIP {
+			for _, dst := range []netip.Addr{goodIP[f], badIP[f]} {
+				p := udp(clientIP[f], dst, 53)
+				p.TTL, p.Cookie = 1, netlab.NextCookie()
+				all = append(all, p)
+			}
+		}
+		w.Forget()
+		w.must(w.Node.Settle(func() error {
+			for _, p := range all {
+				if err := w.client.SendFrame(p.Bytes()); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		for i, p := range all {
+			exceeded := func(a *netlab.Arrival) bool { return a.IsError() && a.Cookie == p.Cookie }
+			_, told := w.client.Tap().Find(exceeded)
+			if !told && i%2 == 0 {
+				_, told = w.client.Tap().Wait(late, exceeded)
+			}
+			if told != (i%2 == 0) {
+				w.Errorf("time exceeded about %s: %v", p, told)
+			}
+		}
+	})
+}
+
 // TestFragments: a non-first fragment has the verdict of its first.
 func TestFragments(t *testing.T) {
 	ports := `egress: {rules: [{action: allow, ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 443}, {protocol: ICMP}]}]}`
 	in := `ingress: {rules: [{action: allow, ports: [{protocol: UDP, port: 53}, {protocol: TCP, port: 443}, {protocol: ICMP}]}]}`
-	onWire(t, func(w *wire) {
-		w.set(policyOf("client", ports, "ingress: {rules: []}"), policyOf("server", in))
+	onEvery(t, func(w *wire) {
+		w.set(policyOf("client", ports, in), policyOf("server", in))
 		var shots []shot
-		for i := range clientIP {
-			for _, way := range []struct {
-				what     string
-				from     *netlab.Host
-				src, dst netip.Addr
-			}{
-				{"out", w.client, clientIP[i], goodIP[i]},
-				{"between pods", w.client, clientIP[i], serverIP[i]},
-				{"in", w.Node.Outside, goodIP[i], serverIP[i]},
-			} {
+		for _, way := range append(w.ways(), way{"between pods", w.client, clientIP, serverIP}) {
+			for f := range clientIP {
 				for _, c := range []struct {
 					proto uint8
 					port  uint16
 					pass  bool
 				}{{17, 53, true}, {17, 54, false}, {6, 443, true}, {6, 444, false}, {58, 0, true}, {253, 0, false}} {
-					if c.proto == 58 && i == 0 {
+					if c.proto == 58 && f == 0 {
 						c.proto = 1
 					}
 					for _, order := range [][]int{{0, 1}, {1, 0}} {
-						p := &netlab.Packet{Src: way.src, Dst: way.dst, Proto: c.proto, SrcPort: 1024 + uint16(netlab.NextCookie()%60000), DstPort: c.port, Cookie: netlab.NextCookie()}
+						p := &netlab.Packet{Src: way.src[f], Dst: way.dst[f], Proto: c.proto, SrcPort: 1024 + uint16(netlab.NextCookie()%60000), DstPort: c.port, Cookie: netlab.NextCookie()}
 						p.IPID, p.ID = uint16(p.Cookie), uint16(p.Cookie)
 						p.Type = map[uint8]uint8{1: 8, 58: 128}[c.proto]
 						fs := p.Fragments(128)
 						shots = append(shots, shot{fmt.Sprintf("%s, %s, fragments %v", way.what, p, order), way.from, [][]byte{fs[order[0]], fs[order[1]]}, p.Cookie, w.Receiver(p.Dst), c.pass})
 					}
 				}
-				p := udp(way.src, way.dst, 53)
+				p := udp(way.src[f], way.dst[f], 53)
 				p.Cookie = netlab.NextCookie()
 				p.IPID = uint16(p.Cookie)
 				shots = append(shots, shot{what: "a last fragment alone, " + p.String(), from: way.from, bytes: [][]byte{slices.Clone(p.Fragments(128)[1])}, cookie: p.Cookie, at: w.Receiver(p.Dst)})
