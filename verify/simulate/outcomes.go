@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,17 +56,18 @@ type exploration struct {
 	remote remote
 	point  point
 
-	found   []outcome
+	found []outcome
+	// not and outside only grow, so that outcomes share their beginnings.
 	not     []model.Atom
+	passed  map[model.Atom]bool // those in not
 	outside []netip.Prefix
 }
 
 // address walks for a remote address that is known.
 func (e *exploration) address() (outcome, error) {
-	a := e.remote.addr
 	for i := range e.walk.rules {
 		r := &e.walk.rules[i]
-		j, ok := r.peer(a)
+		j, ok := r.peer(e.remote.addr)
 		if !ok && !e.open(r) {
 			continue
 		}
@@ -85,25 +87,29 @@ func (e *exploration) address() (outcome, error) {
 
 // open reports whether r has an unresolved peer that is not decided yet.
 func (e *exploration) open(r *walkRule) bool {
-	return slices.ContainsFunc(r.unknown, func(u walkPeer) bool { return !slices.Contains(e.not, u.atom) })
+	return slices.ContainsFunc(r.unknown, func(u walkPeer) bool { return !e.passed[u.atom] })
 }
 
 // fork notes that r decides where the address is in one of its unresolved peers,
 // and goes on as if it were in none.
 func (e *exploration) fork(r *walkRule) {
 	for _, u := range r.unknown {
-		if slices.Contains(e.not, u.atom) {
+		if e.passed[u.atom] {
 			continue
 		}
-		e.found = append(e.found, outcome{
-			decision: r.decision(u.index),
-			rule:     r,
-			in:       u.atom,
-			not:      slices.Clone(e.not),
-			outside:  slices.Clone(e.outside),
-		})
+		e.note(outcome{decision: r.decision(u.index), rule: r, in: u.atom})
+		if e.passed == nil {
+			e.passed = map[model.Atom]bool{}
+		}
+		e.passed[u.atom] = true
 		e.not = append(e.not, u.atom)
 	}
+}
+
+// note keeps an outcome under the condition that nothing before it held.
+func (e *exploration) note(o outcome) {
+	o.not, o.outside = slices.Clip(e.not), slices.Clip(e.outside)
+	e.found = append(e.found, o)
 }
 
 // unresolved walks for an address of a name that has no known ones: it is in
@@ -111,7 +117,7 @@ func (e *exploration) fork(r *walkRule) {
 // is where it may still be once the rules so far have not matched.
 func (e *exploration) unresolved() (outcome, error) {
 	self := model.Atom((&model.Peer{Kind: model.PeerFQDN, FQDN: e.remote.name}).String())
-	left := setOf(e.remote.family.All())
+	left := space{netipx.RangeOfPrefix(e.remote.family.All())}
 	for i := range e.walk.rules {
 		r := &e.walk.rules[i]
 		certain, ok := noPeer, r.everyone()
@@ -120,7 +126,7 @@ func (e *exploration) unresolved() (outcome, error) {
 				certain, ok = u.index, true
 			}
 		}
-		if !ok && !e.open(r) && !slices.ContainsFunc(r.resolved, func(p walkPeer) bool { return meets(left, p.prefixes) }) {
+		if !ok && !e.open(r) && !slices.ContainsFunc(r.resolved, func(p walkPeer) bool { return len(left.meeting(p.prefixes)) > 0 }) {
 			continue
 		}
 		match, err := r.ports(e.point)
@@ -133,58 +139,59 @@ func (e *exploration) unresolved() (outcome, error) {
 			return outcome{decision: r.decision(certain), rule: r}, nil
 		}
 		for _, p := range r.resolved {
-			if !meets(left, p.prefixes) {
-				continue
-			}
-			rest := without(left, p.prefixes)
-			if rest.Equal(&netipx.IPSet{}) {
+			within := left.meeting(p.prefixes)
+			if left.remove(within); len(left) == 0 {
 				return outcome{decision: r.decision(p.index), rule: r}, nil
 			}
-			e.branch(r, p, left)
-			left = rest
+			if len(within) > 0 {
+				e.note(outcome{decision: r.decision(p.index), rule: r, within: within})
+				e.outside = append(e.outside, within...)
+			}
 		}
 		e.fork(r)
 	}
 	return outcome{decision: e.walk.fallback()}, nil
 }
 
-// branch notes that r decides where the address is in its peer p.
-func (e *exploration) branch(r *walkRule, p walkPeer, left *netipx.IPSet) {
-	var within []netip.Prefix
-	for _, q := range p.prefixes {
-		if left.OverlapsPrefix(q) {
-			within = append(within, q)
+// space is a set of addresses of one family: ranges that are sorted and disjoint.
+type space []netipx.IPRange
+
+// overlap returns which ranges of s overlap p: those from i up to j, exclusive.
+func (s space) overlap(p netipx.IPRange) (i, j int) {
+	i, _ = slices.BinarySearchFunc(s, p.From(), func(r netipx.IPRange, a netip.Addr) int { return r.To().Compare(a) })
+	for j = i; j < len(s) && s[j].From().Compare(p.To()) <= 0; j++ {
+	}
+	return i, j
+}
+
+// meeting returns those of ps that overlap s.
+func (s space) meeting(ps []netip.Prefix) []netip.Prefix {
+	var out []netip.Prefix
+	for _, p := range ps {
+		if i, j := s.overlap(netipx.RangeOfPrefix(p)); i < j {
+			out = append(out, p)
 		}
 	}
-	e.found = append(e.found, outcome{
-		decision: r.decision(p.index),
-		rule:     r,
-		within:   within,
-		not:      slices.Clone(e.not),
-		outside:  slices.Clone(e.outside),
-	})
-	e.outside = append(e.outside, within...)
+	return out
 }
 
-func setOf(p netip.Prefix) *netipx.IPSet {
-	var b netipx.IPSetBuilder
-	b.AddPrefix(p)
-	s, _ := b.IPSet() // a whole family is valid
-	return s
-}
-
-func meets(s *netipx.IPSet, ps []netip.Prefix) bool {
-	return slices.ContainsFunc(ps, s.OverlapsPrefix)
-}
-
-func without(s *netipx.IPSet, ps []netip.Prefix) *netipx.IPSet {
-	var b netipx.IPSetBuilder
-	b.AddSet(s)
+// remove takes the addresses of ps out of s.
+func (s *space) remove(ps []netip.Prefix) {
 	for _, p := range ps {
-		b.RemovePrefix(p)
+		r := netipx.RangeOfPrefix(p)
+		i, j := s.overlap(r)
+		if i == j {
+			continue
+		}
+		var rest []netipx.IPRange
+		if first := (*s)[i].From(); first.Less(r.From()) {
+			rest = append(rest, netipx.IPRangeFrom(first, r.From().Prev()))
+		}
+		if last := (*s)[j-1].To(); r.To().Less(last) {
+			rest = append(rest, netipx.IPRangeFrom(r.To().Next(), last))
+		}
+		*s = slices.Replace(*s, i, j, rest...)
 	}
-	rest, _ := b.IPSet() // peers have valid prefixes only
-	return rest
 }
 
 // condition says when o holds for the remote end r, "" for always.
@@ -197,28 +204,26 @@ func (o *outcome) condition(r remote) string {
 		what = r.addr.String()
 	}
 	var parts []string
-	add := func(verb string, of []string) {
-		if len(of) > 0 {
-			parts = append(parts, what+" is "+verb+" "+strings.Join(of, " or "))
+	add := func(verb string, n int, name func(int) string) {
+		var names []string
+		for i := range min(n, maxNames) {
+			names = append(names, name(i))
+		}
+		if n > maxNames {
+			names = append(names, fmt.Sprintf("%d more", n-maxNames))
+		}
+		if n > 0 {
+			parts = append(parts, what+" is "+verb+" "+strings.Join(names, " or "))
 		}
 	}
 	if o.in != "" {
-		add("an address of", []string{string(o.in)})
+		add("an address of", 1, func(int) string { return string(o.in) })
 	}
-	add("in", prefixNames(o.within))
-	add("not in", prefixNames(o.outside))
-	var not []string
-	for _, a := range o.not {
-		not = append(not, string(a))
-	}
-	add("no address of", not)
+	add("in", len(o.within), func(i int) string { return o.within[i].String() })
+	add("not in", len(o.outside), func(i int) string { return o.outside[i].String() })
+	add("no address of", len(o.not), func(i int) string { return string(o.not[i]) })
 	return strings.Join(parts, " and ")
 }
 
-func prefixNames(ps []netip.Prefix) []string {
-	names := make([]string, len(ps))
-	for i, p := range ps {
-		names[i] = p.String()
-	}
-	return names
-}
+// maxNames is how many sets of addresses one part of a condition names.
+const maxNames = 20
