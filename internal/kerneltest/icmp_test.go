@@ -136,8 +136,8 @@ func TestNeighbourDiscovery(t *testing.T) {
 	})
 }
 
-// TestBridgedLinkLocal: on a bridge a link-local address is no way out of a
-// governed pod; neighbour discovery passes.
+// TestBridgedLinkLocal: on a bridge a link-local address, or one that the
+// inventory lacks, is no way around a policy; neighbour discovery passes.
 func TestBridgedLinkLocal(t *testing.T) {
 	forLoaded(t, func(t *testing.T, b Backend) {
 		w := newWire(t, b, wireSpec(netlab.Bridged), "")
@@ -152,6 +152,9 @@ func TestBridgedLinkLocal(t *testing.T) {
 		target := serverIP[1].As16()
 		w.fire([]shot{
 			direct("client to server, link-local", w.client, w.server, udp(addr("fe80::aa"), ll, 53), false),
+			direct("open to server, link-local", w.open, w.server, udp(addr("fe80::aa"), ll, 53), false),
+			direct("open to server, an address that the inventory lacks", w.open, w.server, udp(openIP[0], addr("10.20.0.99"), 53), false),
+			direct("open to server, an address that the inventory lacks", w.open, w.server, udp(openIP[1], addr("fd00:20::99"), 53), false),
 			direct("open to server, its address", w.open, w.server, udp(openIP[0], serverIP[0], 53), false),
 			direct("client to open, link-local", w.client, w.open, udp(addr("fe80::aa"), addr("fe80::cc"), 53), false),
 			direct("client to server, solicitation", w.client, w.server, neighbour("fe80::aa", "ff02::1:ff00:20", 135, target[:]...), true),
