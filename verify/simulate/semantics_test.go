@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -21,7 +22,9 @@ import (
 // sentence by sentence, from YAML to verdict. An archive holds
 //
 //	policies.yaml   read as -f
-//	inventory.yaml  read as -i; without it cluster.yaml beside the archives is
+//	inventory.yaml  read as -i, as is inventory.json; without either cluster.yaml beside the archives is
+//	findings        instead of packets, or beside them: the findings of reading
+//	                it, as CODE FILE:LINE, below comments likewise
 //	options         --isolation=direction, --enrollment=all, --families=dual,
 //	                --resolve=NAME=IP[,IP], no-inventory; one a line
 //	packets         a line for each packet, below a comment that names the
@@ -58,19 +61,21 @@ func runArchive(t *testing.T, file string) {
 		}
 	}
 	load := compiler.LoadOptions{Policies: []string{filepath.Join(dir, "policies.yaml")}, Inventory: []string{"testdata/semantics/cluster.yaml"}}
-	if _, ok := text["inventory.yaml"]; ok {
-		load.Inventory = []string{filepath.Join(dir, "inventory.yaml")}
+	var own []string
+	for _, name := range []string{"inventory.yaml", "inventory.json"} {
+		if _, ok := text[name]; ok {
+			own = append(own, filepath.Join(dir, name))
+		}
+	}
+	if own != nil {
+		load.Inventory = own
 	}
 	o := archiveOptions(t, text["options"], &load)
 	in, err := compiler.Load(context.Background(), load)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range in.Findings {
-		if f.Severity == model.Error {
-			t.Errorf("%s: %s [%s]", f.Pos(), f.Message, f.Code)
-		}
-	}
+	checkFindings(t, in.Findings, text["findings"])
 	sim := simulate.New(in, o)
 	for _, g := range packetGroups(t, text["packets"]) {
 		t.Run(g.name, func(t *testing.T) {
@@ -78,6 +83,32 @@ func runArchive(t *testing.T, file string) {
 				p.check(t, sim)
 			}
 		})
+	}
+}
+
+// checkFindings compares findings with the lines of want; with none, there must
+// be no error among them.
+func checkFindings(t *testing.T, findings []model.Finding, want string) {
+	t.Helper()
+	if want == "" {
+		for _, f := range findings {
+			if f.Severity == model.Error {
+				t.Errorf("%s: %s [%s]", f.Pos(), f.Message, f.Code)
+			}
+		}
+		return
+	}
+	var got, lines []string
+	for _, f := range findings {
+		got = append(got, fmt.Sprintf("%s %s:%d", f.Code, filepath.Base(f.File), f.Line))
+	}
+	for line := range strings.Lines(want) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			lines = append(lines, line)
+		}
+	}
+	if diff := cmp.Diff(lines, got); diff != "" {
+		t.Errorf("findings (-want +got):\n%s", diff)
 	}
 }
 
