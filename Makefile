@@ -59,7 +59,7 @@ soak: deps ## Run the random and kernel tests SOAK (20) times as long
 	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...
 
 demo: deps build ## Guide's policies in namespaces: lint, simulate, compile, apply, real packets
-	@$(GO) run ./internal/demo
+	@$(GO) run ./internal/demo -bin $(BIN)
 
 clean: ## Remove what was built
 	rm -rf $(BIN)

@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,7 +31,8 @@ var data embed.FS
 func main() {
 	bin := flag.String("bin", "", "`directory` of trafficpolicy and tploader (default: build them)")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// SIGPIPE too: who reads no further gets no more, but what was made is undone.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	code := run(ctx, *bin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -94,20 +96,26 @@ func do(ctx context.Context, bin string, out, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if why := kernelReason(); why != "" {
-		d.step("packets: skipped, " + why)
-		return d.table(simulated, nil)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d.world, err = newWorld(ctx)
-	if d.world != nil {
-		defer d.world.close()
-	}
-	if err == nil {
-		err = d.apply(ctx, bundle)
+	why := kernelReason()
+	if why == "" {
+		d.world, err = newWorld(ctx)
+		if d.world != nil {
+			defer d.world.close()
+		}
+		if errors.Is(err, fs.ErrPermission) && ctx.Err() == nil { // as in a container
+			why, err = err.Error(), nil
+		}
 	}
 	if err != nil {
+		return err
+	}
+	if why != "" {
+		d.step("packets: skipped, %s", why)
+		return d.table(simulated, nil)
+	}
+	if err := d.apply(ctx, bundle); err != nil {
 		return err
 	}
 	d.step("packets: TCP connections, UDP requests and pings between the namespaces")

@@ -3,6 +3,7 @@
 package kerneltest
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -13,7 +14,12 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
-var sweep = sync.OnceValue(netlab.Sweep)
+// ready deletes what earlier runs left and tries whether a namespace can be made.
+var ready = sync.OnceValue(func() error {
+	lab := netlab.New()
+	_, err := lab.Namespace("try")
+	return errors.Join(err, lab.Close(), netlab.Sweep())
+})
 
 // Require skips the test where the kernel cannot be asked, or fails it if
 // TRAFFICPOLICY_REQUIRE_KERNEL=1.
@@ -25,8 +31,8 @@ func Require(t testing.TB) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		lacking(t, "needs the nft command (package nftables): "+err.Error())
 	}
-	if err := sweep(); err != nil {
-		t.Logf("namespaces of earlier runs: %v", err)
+	if err := ready(); err != nil {
+		lacking(t, "needs network namespaces: "+err.Error())
 	}
 }
 
