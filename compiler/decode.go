@@ -15,7 +15,8 @@ import (
 type document struct {
 	file string
 	// lines is added to a node's line: documents of a stream are parsed apart.
-	lines int
+	lines  int
+	breaks *lineBreaks // nil in nearly all texts
 	// visits counts values looked at, which aliases can make many times more than
 	// there are.
 	visits int
@@ -76,7 +77,11 @@ func (doc *document) pos(n *yaml.Node) model.Pos {
 	if n.Kind == yaml.MappingNode && len(n.Content) > 0 {
 		n = n.Content[0]
 	}
-	return model.Pos{File: doc.file, Line: n.Line + doc.lines, Column: n.Column}
+	line, column := n.Line, n.Column
+	if doc.breaks != nil {
+		line, column = doc.breaks.place(line, column)
+	}
+	return model.Pos{File: doc.file, Line: line + doc.lines, Column: column}
 }
 
 // report adds a finding of code c about the value n at p and returns it for

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -65,7 +66,7 @@ func (d *decoder) mapping(n *yaml.Node, p *path, known, offered []string) (f fie
 		return f, false
 	}
 	var first [maxFields]*yaml.Node // keys, for duplicates
-	d.pairs(n, p, func(key string, k, v *yaml.Node, merged bool) {
+	d.pairs(n, p, offered != nil, func(key string, k, v *yaml.Node, merged bool) {
 		i := slices.Index(known, key)
 		switch {
 		case i < 0 && offered != nil:
@@ -83,14 +84,19 @@ func (d *decoder) mapping(n *yaml.Node, p *path, known, offered []string) (f fie
 	return f, true
 }
 
+// pairFunc takes one pair of a mapping. merged is set for pairs that a merge key
+// brings in.
+type pairFunc func(key string, k, v *yaml.Node, merged bool)
+
 // pairs calls fn for each pair of a mapping: its own in order, then those that
-// merge keys (<<) bring in. Keys must be strings; integers in plain decimal form
-// are taken as their digits, as kubectl does.
-func (d *decoder) pairs(n *yaml.Node, p *path, fn func(key string, k, v *yaml.Node, merged bool)) {
-	d.pairsDeep(n, p, false, 0, fn)
+// merge keys (<<) bring in. Integers in plain decimal form are taken as their
+// digits, as kubectl does; other keys that are no strings are reported, or
+// ignored where fields that are not known are.
+func (d *decoder) pairs(n *yaml.Node, p *path, strict bool, fn pairFunc) {
+	d.pairsDeep(n, p, strict, 0, fn)
 }
 
-func (d *decoder) pairsDeep(n *yaml.Node, p *path, merged bool, depth int, fn func(key string, k, v *yaml.Node, merged bool)) {
+func (d *decoder) pairsDeep(n *yaml.Node, p *path, strict bool, depth int, fn pairFunc) {
 	if depth > maxDepth {
 		d.report(model.ParseError, n, p, "merge keys nest deeper than %d", maxDepth)
 		return
@@ -102,17 +108,13 @@ func (d *decoder) pairsDeep(n *yaml.Node, p *path, merged bool, depth int, fn fu
 		if !d.visit(r.Content[i], p) {
 			return
 		}
-		if k.Tag == "!!merge" {
-			merges = append(merges, v)
-			continue
-		}
 		switch kind := kindOf(k); {
+		case k.Tag == "!!merge":
+			merges = append(merges, v)
 		case kind == kindString, kind == kindInt && isDecimal(k.Value):
-			fn(k.Value, r.Content[i], v, merged)
-		case kind == kindMap, kind == kindList, kind == kindTagged:
-			d.report(model.InvalidValue, r.Content[i], p, "a key of %s is %s, want a string", p.last(), describe(k))
-		default:
-			d.report(model.InvalidValue, r.Content[i], p, "a key of %s is %s, want a string (put it in quotes: %q)", p.last(), describe(k), clip(k.Value))
+			fn(k.Value, r.Content[i], v, depth > 0)
+		case strict:
+			d.wrongKey(r.Content[i], p)
 		}
 	}
 	for i, m := range merges {
@@ -128,9 +130,19 @@ func (d *decoder) pairsDeep(n *yaml.Node, p *path, merged bool, depth int, fn fu
 				d.report(model.InvalidValue, s, p, `merge key "<<" holds %s, want an alias of a mapping`, describe(s))
 				continue
 			}
-			d.pairsDeep(s, p, true, depth+1, fn)
+			d.pairsDeep(s, p, strict, depth+1, fn)
 		}
 	}
+}
+
+// wrongKey reports a key that is no string.
+func (d *decoder) wrongKey(k *yaml.Node, p *path) {
+	quoted := ""
+	switch kindOf(deref(k)) {
+	case kindBool, kindInt, kindFloat, kindNull:
+		quoted = fmt.Sprintf(" (put it in quotes: %q)", clip(deref(k).Value))
+	}
+	d.report(model.InvalidValue, k, p, "a key of %s is %s, want a string%s", p.last(), describe(k), quoted)
 }
 
 func (d *decoder) duplicateKey(k, first *yaml.Node, p *path, key string) {

@@ -143,7 +143,7 @@ func (d *decoder) stringMap(n *yaml.Node, p *path, fn func(key, value string, k,
 		return
 	}
 	seen := make(map[string]*yaml.Node)
-	d.pairs(n, p, func(key string, k, v *yaml.Node, merged bool) {
+	d.pairs(n, p, true, func(key string, k, v *yaml.Node, merged bool) {
 		at := p.field(key)
 		if first, ok := seen[key]; ok {
 			if !merged {

@@ -20,7 +20,7 @@ type object struct {
 	// value is a *model.Policy, *model.Pod and so on; nil exactly where an error
 	// is among findings.
 	value any
-	// spec is a digest of what a policy that is not valid says, to tell equal
+	// spec is a digest of what an object that is not valid says, to tell equal
 	// copies of it.
 	spec string
 }
@@ -154,7 +154,7 @@ func (d *decoder) typeNodes(n *yaml.Node) (api, kind *yaml.Node) {
 			d.duplicateKey(k, *key, (*path)(nil).field(name), name)
 		}
 	}
-	d.newDecoder(d.doc).pairs(n, nil, func(name string, k, v *yaml.Node, merged bool) {
+	d.newDecoder(d.doc).pairs(n, nil, false, func(name string, k, v *yaml.Node, merged bool) {
 		switch name {
 		case "apiVersion":
 			first(&apiKey, &api, name, k, v, merged)
@@ -175,7 +175,7 @@ func (d *decoder) inventoryObject(n *yaml.Node, t typeMeta) *object {
 	o.value = t.lookup()(d, n, m)
 	o.findings = d.findings
 	if d.broken {
-		o.value = nil
+		o.value, o.spec = nil, digest(n)
 	}
 	return o
 }
@@ -187,6 +187,8 @@ var clusterScoped = map[string]bool{"Namespace": true, "Node": true}
 func (d *decoder) checkPolicyType(t typeMeta, api, kind *yaml.Node) bool {
 	near := nearest(t.kind, policyKinds)
 	switch {
+	case t.isList():
+		return true
 	case near == t.kind && t.apiVersion != model.GroupVersion:
 		d.report(model.InvalidValue, api, (*path)(nil).field("apiVersion"),
 			"apiVersion %s is not that of %s, want %q", quote(t.apiVersion), t.kind, model.GroupVersion)

@@ -38,7 +38,14 @@ type Input struct {
 	// under NoKind documents that are no Kubernetes objects.
 	Skipped map[string]int
 
+	// Suppressions are the suppression comments of all YAML, in input order; JSON
+	// has none.
+	Suppressions []Suppression
+
 	lines sourceLines
+	// ofInventory holds the findings of inventory objects that are in
+	// Inventory.Broken.
+	ofInventory map[findingKey]bool
 }
 
 // Load reads all inputs. It returns an error only for what could not be read at
@@ -64,6 +71,20 @@ func Load(ctx context.Context, o LoadOptions) (*Input, error) {
 	l.in.Findings = slices.CompactFunc(l.in.Findings, sameFinding)
 	return l.in, nil
 }
+
+// findingKey tells findings apart.
+type findingKey struct {
+	pos     model.Pos
+	code    model.Code
+	message string
+}
+
+func keyOf(f *model.Finding) findingKey { return findingKey{f.Pos(), f.Code, f.Message} }
+
+// OfInventory reports whether f, one of in.Findings, is about an inventory
+// object that Inventory.Broken names. Every other error is about a policy, or
+// about a text of which it is not known what stands in it.
+func (in *Input) OfInventory(f *model.Finding) bool { return in.ofInventory[keyOf(f)] }
 
 // sameFinding reports whether two neighbours are one: a file that is named twice
 // is read twice.

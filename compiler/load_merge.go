@@ -11,6 +11,7 @@ import (
 // one kind, namespace and name counts.
 func (l *loader) merge() {
 	l.in.Findings = append(l.in.Findings, l.findings...)
+	l.in.ofInventory = map[findingKey]bool{}
 	both := l.inBoth()
 	first := make(map[objectKey]*object, len(l.objects))
 	for _, o := range l.objects {
@@ -19,6 +20,9 @@ func (l *loader) merge() {
 			continue // yields to the one in the other input, with its findings
 		}
 		l.in.Findings = append(l.in.Findings, o.findings...)
+		if o.ofInventory() && o.value == nil {
+			l.mark(o.findings)
+		}
 		switch prev := first[o.objectKey]; {
 		case !named:
 			l.keep(o)
@@ -78,16 +82,26 @@ func (l *loader) keep(o *object) {
 	}
 }
 
+// ofInventory reports whether o is no policy. A policy without a usable name has
+// no kind here.
+func (o *object) ofInventory() bool { return o.kind != "" && !isPolicyKind(o.kind) }
+
 // broken notes an inventory object that cannot be used.
 func (l *loader) broken(o *object) {
-	if o.kind != "" && !isPolicyKind(o.kind) {
+	if o.ofInventory() {
 		l.in.Inventory.Broken = append(l.in.Inventory.Broken, model.BrokenObject{Ref: o.objectKey.String(), Pos: o.pos})
+	}
+}
+
+// mark remembers findings that say why an inventory object cannot be used.
+func (l *loader) mark(findings []model.Finding) {
+	for i := range findings {
+		l.in.ofInventory[keyOf(&findings[i])] = true
 	}
 }
 
 // duplicate reports o, which says something else than prev.
 func (l *loader) duplicate(prev, o *object) {
-	l.broken(o)
 	f := model.NewFinding(model.DuplicateObject, o.pos,
 		fmt.Sprintf("%s is given twice with different content, at %s and at %s, want one of them", o.objectKey, prev.pos, o.pos))
 	if isPolicyKind(o.kind) {
@@ -96,6 +110,9 @@ func (l *loader) duplicate(prev, o *object) {
 	related := model.Related{Policy: f.Policy, File: prev.pos.File, Line: prev.pos.Line, Column: prev.pos.Column, Message: "the other content"}
 	f.Related = []model.Related{related}
 	l.in.Findings = append(l.in.Findings, f)
+	if l.broken(o); o.ofInventory() {
+		l.mark([]model.Finding{f})
+	}
 }
 
 // sameObject reports whether two objects say the same, wherever they stand.

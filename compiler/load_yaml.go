@@ -18,6 +18,8 @@ import (
 // stands (YAML 1.2.2, section 9.1.2), so that needs no parsing.
 func (l *loader) yamlStream(ctx context.Context, src *source, r *bufio.Reader) error {
 	s := yamlSplitter{r: r}
+	comments := suppressions{file: src.file}
+	defer func() { l.in.Suppressions = append(l.in.Suppressions, comments.found...) }()
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -26,6 +28,7 @@ func (l *loader) yamlStream(ctx context.Context, src *source, r *bufio.Reader) e
 		if err != nil {
 			return err
 		}
+		comments.scan(s.text, s.lines)
 		doc := *src
 		doc.document = &document{file: src.file, lines: s.lines}
 		switch {
@@ -56,8 +59,9 @@ type yamlSplitter struct {
 // next reads up to the end of a document and reports whether there may be more.
 func (s *yamlSplitter) next() (more bool, err error) {
 	s.text, s.lines, s.content, s.tooLong = nil, s.line, false, false
-	directive := false
-	if s.marker != nil {
+	begun := s.marker != nil // by a marker: directives end
+	directives := false
+	if begun {
 		s.lines--
 		s.text = append(s.text, s.marker...)
 		s.content = hasContent(s.marker[3:])
@@ -72,26 +76,32 @@ func (s *yamlSplitter) next() (more bool, err error) {
 			s.line++
 		}
 		switch {
-		case start && isMarker(line, "---") && (s.content || !directive):
+		case start && isMarker(line, "---") && (begun || !directives):
 			s.marker = bytes.Clone(line)
 			return true, nil
+		case start && isMarker(line, "---"):
+			begun = true
 		case start && isMarker(line, "..."):
 			return err != io.EOF, nil
-		case start && !s.content && bytes.HasPrefix(line, []byte("%")):
-			directive = true
 		case hasContent(line):
+			directives = directives || start && !s.content && line[0] == '%'
 			s.content = true
 		}
-		if len(s.text)+len(line) > maxDocument {
-			s.text, s.tooLong = nil, true
-		}
-		if !s.tooLong {
-			s.text = append(s.text, line...)
-		}
+		s.keep(line)
 		if err == io.EOF {
 			return false, nil
 		}
 		start = err == nil
+	}
+}
+
+// keep appends a line, or part of one, to the text unless that gets too long.
+func (s *yamlSplitter) keep(line []byte) {
+	if len(s.text)+len(line) > maxDocument {
+		s.text, s.tooLong = nil, true
+	}
+	if !s.tooLong {
+		s.text = append(s.text, line...)
 	}
 }
 
@@ -118,19 +128,30 @@ func (l *loader) yamlDocument(src *source, text []byte) {
 		l.textError(src.document, src.lines+1, 1, fmt.Sprintf("document has more than %d values, want smaller documents", maxValues))
 		return
 	}
+	src.breaks = oddBreaks(text)
+	nodes, err := parseYAML(text)
+	if err != nil {
+		line, column, message := yamlError(text, err)
+		l.textError(src.document, src.lines+line, column, "not YAML: "+message)
+		return
+	}
+	for _, n := range nodes {
+		l.yamlNode(src, n)
+	}
+}
+
+// parseYAML parses a document. It returns more than one where it is ended by a
+// marker behind a line break that only YAML 1.1 has.
+func parseYAML(text []byte) (nodes []*yaml.Node, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	for {
-		var n yaml.Node
-		err := decodeYAML(dec, &n)
-		if err == io.EOF {
-			return
+		n := new(yaml.Node)
+		if err := decodeYAML(dec, n); err == io.EOF {
+			return nodes, nil
+		} else if err != nil {
+			return nil, err
 		}
-		if err != nil {
-			line, column, message := yamlError(text, err)
-			l.textError(src.document, src.lines+line, column, "not YAML: "+message)
-			return
-		}
-		l.yamlNode(src, &n)
+		nodes = append(nodes, n)
 	}
 }
 

@@ -141,7 +141,7 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 func (f *compileFlags) invalid(in *compiler.Input) error {
 	var b strings.Builder
 	for i := range in.Findings {
-		if fd := &in.Findings[i]; fd.Severity == model.Error && !ofBroken(in, fd) {
+		if fd := &in.Findings[i]; fd.Severity == model.Error && !in.OfInventory(fd) {
 			fmt.Fprintf(&b, "\n%s: %s: %s [%s]", fd.Pos(), fd.Severity, fd.Message, fd.Code)
 		}
 	}
@@ -149,17 +149,6 @@ func (f *compileFlags) invalid(in *compiler.Input) error {
 		return fmt.Errorf("the input is invalid:%s", b.String())
 	}
 	return nil
-}
-
-// ofBroken reports whether a finding is about an inventory object that could not
-// be read: one that begins before it in the same file.
-func ofBroken(in *compiler.Input, fd *model.Finding) bool {
-	if fd.Policy != "" || fd.Code == model.ParseError {
-		return false
-	}
-	return slices.ContainsFunc(in.Inventory.Broken, func(b model.BrokenObject) bool {
-		return b.Pos.File == fd.File && b.Pos.Compare(fd.Pos()) <= 0
-	})
 }
 
 // artifact returns the bytes of the result.
