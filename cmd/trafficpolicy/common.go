@@ -136,22 +136,25 @@ func (f *commonFlags) load(ctx context.Context, c *command, extra []string) (*co
 	return compiler.Load(ctx, f.loadOptions(c, extra))
 }
 
-// loadValid is load for every command but lint: invalid input is an error that
-// lists each finding of severity error on a line of its own.
+// loadValid is load for commands that judge by what is known: invalid policies
+// are an error that lists each finding of severity error on a line of its own,
+// inventory objects that could not be read are left out with a warning.
 func (f *commonFlags) loadValid(ctx context.Context, c *command, extra []string) (*compiler.Input, error) {
 	in, err := f.load(ctx, c, extra)
 	if err != nil {
 		return nil, err
 	}
 	var b strings.Builder
-	n := 0
 	for i := range in.Findings {
-		if fd := &in.Findings[i]; fd.Severity == model.Error {
+		switch fd := &in.Findings[i]; {
+		case fd.Severity != model.Error:
+		case in.OfInventory(fd):
+			c.warnf("left out of the inventory: %s: %s [%s]", fd.Pos(), fd.Message, fd.Code)
+		default:
 			fmt.Fprintf(&b, "\n%s: %s: %s [%s]", fd.Pos(), fd.Severity, fd.Message, fd.Code)
-			n++
 		}
 	}
-	if n > 0 {
+	if b.Len() > 0 {
 		return nil, fmt.Errorf("the input is invalid:%s", b.String())
 	}
 	return in, nil

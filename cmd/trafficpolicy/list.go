@@ -41,7 +41,7 @@ empty.`,
 			if err != nil {
 				return err
 			}
-			c.warnInput(in)
+			c.warnNoPolicy(in)
 			l, err := verify.List(cmd.Context(), in, o, pod)
 			if err != nil {
 				return err

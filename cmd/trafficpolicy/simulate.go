@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -108,7 +107,7 @@ func (c *command) simulate(cmd *cobra.Command, f *simulateFlags) error {
 	if err != nil {
 		return err
 	}
-	c.warnInput(in)
+	c.warnNoPolicy(in)
 	s := simulate.New(in, o)
 	if f.flows != "" {
 		return c.simulateFlows(cmd.Context(), f, s)
@@ -173,17 +172,9 @@ func (c *command) simulateFlows(ctx context.Context, f *simulateFlags, s *simula
 	return nil
 }
 
-// warnInput says on stderr what the user should know about an input that is
-// valid: that it holds no policy, and what was left out of the inventory.
-func (c *command) warnInput(in *compiler.Input) {
+// warnNoPolicy says on stderr that the input holds no policy.
+func (c *command) warnNoPolicy(in *compiler.Input) {
 	if len(in.Policies) == 0 {
-		c.warnf("no policy in the input: every flow is allowed")
-	}
-	if n := len(in.Inventory.Broken); n > 0 {
-		refs := make([]string, n)
-		for i, b := range in.Inventory.Broken {
-			refs[i] = b.Ref
-		}
-		c.warnf("left out of the inventory as unreadable: %s", strings.Join(refs, ", "))
+		c.warnf("no policy in the input: traffic is open")
 	}
 }

@@ -90,6 +90,9 @@ func (s *Simulator) noPod(ref string) error {
 	if !isRef(ref) {
 		return fmt.Errorf("%q is not NAMESPACE/POD", ref)
 	}
+	if err := s.broken("Pod", ref); err != nil {
+		return err
+	}
 	if len(s.pods) == 0 {
 		return fmt.Errorf("pod %q is not known: there are no pods in the inventory (-i gives one; NAMESPACE?k=v needs none)", ref)
 	}
@@ -101,6 +104,17 @@ func (s *Simulator) noPod(ref string) error {
 func isRef(ref string) bool {
 	a, b, ok := strings.Cut(ref, "/")
 	return ok && a != "" && b != "" && !strings.Contains(b, "/")
+}
+
+// broken is the error for an object that the inventory holds but that could not
+// be read, nil for any other.
+func (s *Simulator) broken(kind, ref string) error {
+	for _, o := range s.in.Inventory.Broken {
+		if o.Ref == kind+"/"+ref {
+			return fmt.Errorf("%s %q could not be read (%s)", strings.ToLower(kind), ref, o.Pos)
+		}
+	}
+	return nil
 }
 
 // unknown is the error for a name that the inventory does not hold, with the
@@ -176,6 +190,9 @@ func (s *Simulator) namedService(ref string, dst bool) (*model.Service, error) {
 	}
 	if !isRef(ref) {
 		return nil, fmt.Errorf("%q is not svc:NAMESPACE/NAME", servicePrefix+ref)
+	}
+	if err := s.broken("Service", ref); err != nil {
+		return nil, err
 	}
 	if len(s.services) == 0 {
 		return nil, fmt.Errorf("service %q is not known: there are no Services in the inventory (-i gives one)", ref)
