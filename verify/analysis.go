@@ -5,6 +5,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/model"
+	"github.com/trafficpolicy/trafficpolicy/verify/pods"
 )
 
 // Analysis is what checks look at: the input, and what several of them derive
@@ -25,6 +26,11 @@ type Analysis struct {
 	classes           func() *compiler.Classes
 	resolver, unknown func() *compiler.Resolver
 	selected          func() map[*model.Policy]*selection
+	numbers           func() map[*model.Policy]int // in evaluation order, from 0
+	space             func() *pods.Space
+	orders            orders
+	grouped           once[[]*group]
+	warnings          warnings
 }
 
 // NewAnalysis prepares the analysis of in.
@@ -38,6 +44,14 @@ func NewAnalysis(in *compiler.Input, o compiler.Options) *Analysis {
 	a.resolver = sync.OnceValue(func() *compiler.Resolver { return compiler.NewResolver(a.Inventory, o) })
 	a.unknown = sync.OnceValue(func() *compiler.Resolver { return compiler.NewResolver(&model.Inventory{}, o) })
 	a.selected = sync.OnceValue(a.selections)
+	a.numbers = sync.OnceValue(func() map[*model.Policy]int {
+		m := make(map[*model.Policy]int, len(a.Policies))
+		for i, p := range a.Policies {
+			m[p] = i
+		}
+		return m
+	})
+	a.space = sync.OnceValue(func() *pods.Space { return pods.NewSpace(a.Policies) })
 	return a
 }
 

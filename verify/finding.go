@@ -25,3 +25,35 @@ func aboutPeer(f model.Finding, r model.RuleRef, j int) model.Finding {
 	f.Field = fmt.Sprintf("spec.%s.rules[%d].%s[%d]", r.Direction, r.Index, r.Direction.PeerList(), j)
 	return f
 }
+
+// finding returns a finding of the sense of o.
+func (o *order) finding(c model.Code, pos model.Pos, format string, args ...any) model.Finding {
+	f := model.NewFinding(c, pos, fmt.Sprintf(format, args...))
+	f.Scope = o.scope
+	return f
+}
+
+// aboutRule returns f as a finding about the rule r.
+func aboutRule(f model.Finding, r model.RuleRef) model.Finding {
+	f.Policy, f.Rule = r.Policy.Ref(), r.String()
+	f.Field = fmt.Sprintf("spec.%s.rules[%d]", r.Direction, r.Index)
+	return f
+}
+
+// aboutPort returns f as a finding about port entry j of the rule r.
+func aboutPort(f model.Finding, r model.RuleRef, j int) model.Finding {
+	f = aboutRule(f, r)
+	f.Field += fmt.Sprintf(".ports[%d]", j)
+	return f
+}
+
+// relatedRule returns the rule r as another place that a finding is about.
+func relatedRule(r model.RuleRef, message string) model.Related {
+	pos := r.Rule().Pos
+	return model.Related{Policy: r.Policy.Ref(), Rule: r.String(), File: pos.File, Line: pos.Line, Column: pos.Column, Message: message}
+}
+
+// relatedPolicy returns p as another place that a finding is about.
+func relatedPolicy(p *model.Policy, message string) model.Related {
+	return model.Related{Policy: p.Ref(), File: p.Pos.File, Line: p.Pos.Line, Column: p.Pos.Column, Message: message}
+}

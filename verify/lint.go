@@ -29,6 +29,8 @@ type Report struct {
 	// HiddenInvalid counts errors of the input itself (TP001 to TP009) that Only
 	// or Disable leave out of Findings.
 	HiddenInvalid int `json:"-"`
+	// Warnings say what could not be checked, sorted: silence about it proves nothing.
+	Warnings []string `json:"-"`
 }
 
 // Summary counts what was read and found.
@@ -62,6 +64,9 @@ type check struct {
 // checks lists every check that looks at valid input. What is wrong with the
 // input itself is found when it is read.
 var checks = []check{
+	{[]model.Code{model.ShadowedRule, model.RedundantRule}, deadRules},
+	{[]model.Code{model.UnreachablePeer}, unreachablePeers},
+	{[]model.Code{model.OverriddenPolicy}, overriddenPolicies},
 	{[]model.Code{model.UnknownReference, model.NoAddresses}, peerAddresses},
 	{[]model.Code{model.SelectsNothing}, selectsNothing},
 	{[]model.Code{model.NotEnrolled}, notEnrolled},
@@ -89,6 +94,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 		r.add(&o, found)
 	}
 	slices.SortFunc(r.Findings, model.CompareFindings)
+	r.Warnings = a.warnings.sorted()
 	r.count(in)
 	return r, nil
 }

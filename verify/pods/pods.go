@@ -153,7 +153,13 @@ func (s *Space) Minimal(ps ...*model.Policy) ([]Pod, error) {
 			return nil, tooMany(ps, axes)
 		}
 	}
-	var found []Pod
+	return keepMinimal(s.assignments(ns, axes, n)), nil
+}
+
+// assignments returns the pods of all n combinations of the options of axes, the
+// first axis changing fastest.
+func (s *Space) assignments(ns string, axes []axis, n int) []Pod {
+	found := make([]Pod, 0, n)
 	at := make([]int, len(axes))
 	for range n {
 		labels := make(model.Labels, 0, len(axes))
@@ -170,7 +176,7 @@ func (s *Space) Minimal(ps ...*model.Policy) ([]Pod, error) {
 			at[i] = 0
 		}
 	}
-	return keepMinimal(found), nil
+	return found
 }
 
 func tooMany(ps []*model.Policy, axes []axis) error {

@@ -1,0 +1,310 @@
+package verify
+
+import (
+	"context"
+	"slices"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
+	"github.com/trafficpolicy/trafficpolicy/model"
+	"github.com/trafficpolicy/trafficpolicy/verify/pods"
+)
+
+// order is what first match makes of every rule in one sense: at the pods that
+// could exist, or at those of an inventory. What is dead at each of its subjects
+// is dead at every pod.
+type order struct {
+	a        *Analysis
+	scope    model.Scope
+	resolver *compiler.Resolver
+	fates    [][2][]ruleFate // by number of the policy and direction
+	subjects [][]*judged     // by number of the policy: those that stand for all its pods
+	// unknown are policies with more relevant pods than can be looked at: nothing
+	// is said of them.
+	unknown []bool
+}
+
+// ruleFate is what becomes of one rule at all subjects of its policy.
+type ruleFate struct {
+	own, live bool
+	// otherwise: of a dead rule, some of its packets are decided otherwise.
+	otherwise bool
+	// at is the subject that rule speaks of, where own: one at which the rule is
+	// live, else one that tells whether its packets are decided otherwise.
+	at   *judged
+	rule *space.RuleAnalysis
+	// dead are the entries of a live rule that never match first.
+	dead []deadEntry
+}
+
+// deadEntry is a peer or port entry that no packet reaches, as seen at a subject.
+type deadEntry struct {
+	port  bool
+	index int // in the rule's Peers or Ports of the analysis
+	space.EntryAnalysis
+	at *judged
+}
+
+// judged is a subject with the analysis of the rules that it was asked for.
+type judged struct {
+	subject
+	wanted []*model.Policy // in evaluation order, each once
+	rules  [2][][]space.RuleAnalysis
+}
+
+// ref returns the rule at index i of the subject's list.
+func (j *judged) ref(d model.Direction, i int32) model.RuleRef {
+	for _, p := range j.policies {
+		n := int32(len(p.Rules(d)))
+		if i < n {
+			return model.RuleRef{Policy: p, Direction: d, Index: int(i)}
+		}
+		i -= n
+	}
+	return model.RuleRef{}
+}
+
+// of returns the analysis of p's rules, nil where j was not asked for p.
+func (j *judged) of(p *model.Policy, d model.Direction) []space.RuleAnalysis {
+	i, ok := slices.BinarySearchFunc(j.wanted, p, model.ComparePolicies)
+	if !ok {
+		return nil
+	}
+	return j.rules[d][i]
+}
+
+// analyse looks at the rules of wanted. Policies behind the last of them do not
+// matter to them.
+func (j *judged) analyse(r *compiler.Resolver, families []model.Family) {
+	slices.SortFunc(j.wanted, model.ComparePolicies)
+	j.wanted = slices.Compact(j.wanted)
+	last := j.wanted[len(j.wanted)-1]
+	policies := j.policies[:slices.Index(j.policies, last)+1]
+	for _, d := range model.Directions {
+		j.rules[d] = make([][]space.RuleAnalysis, len(j.wanted))
+		if !slices.ContainsFunc(j.wanted, func(p *model.Policy) bool { return len(p.Rules(d)) > 0 }) {
+			continue
+		}
+		found := space.Analyse(r.RuleList(policies, d, compiler.ForAnalysis), families...).Rules
+		k := 0
+		for _, p := range policies {
+			n := len(p.Rules(d))
+			if k < len(j.wanted) && j.wanted[k] == p {
+				j.rules[d][k] = slices.Clone(found[:n])
+				k++
+			}
+			found = found[n:]
+		}
+	}
+}
+
+// newOrder returns the order at the pods that could exist, names resolved by r.
+func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.Resolver) (*order, error) {
+	o := a.emptyOrder(scope, r)
+	groups, err := a.groups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	minimal := o.newRound()
+	for _, g := range groups {
+		if g.err != nil {
+			o.skip(g, g.err)
+			continue
+		}
+		for _, p := range g.policies {
+			for i := range g.minimal {
+				minimal.want(p, a.hypothetical(&g.minimal[i]))
+			}
+		}
+	}
+	if err := minimal.run(ctx); err != nil {
+		return nil, err
+	}
+	o.subjects = minimal.of
+	for n, js := range minimal.of {
+		o.mergeAll(n, js)
+	}
+	return o, o.tell(ctx, groups)
+}
+
+// tell asks, for policies with dead rules, the pods that have no label more than
+// the policy asks for which rules take their packets.
+func (o *order) tell(ctx context.Context, groups []*group) error {
+	exact := o.newRound()
+	for _, g := range groups {
+		var subjects []pods.Pod
+		for _, p := range g.policies {
+			if !o.hasDead(p) {
+				continue
+			}
+			if subjects == nil {
+				var err error
+				if subjects, err = o.a.space().Exact(p); err != nil {
+					o.skip(g, err)
+					break
+				}
+			}
+			for i := range subjects {
+				exact.want(p, o.a.hypothetical(&subjects[i]))
+			}
+		}
+	}
+	if err := exact.run(ctx); err != nil {
+		return err
+	}
+	for n, js := range exact.of {
+		o.tellAll(n, js)
+	}
+	return nil
+}
+
+// newOrderOf returns the order at the given subjects, all the pods there are.
+func newOrderOf(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.Resolver, subjects []subject) (*order, error) {
+	o := a.emptyOrder(scope, r)
+	all := o.newRound()
+	for _, s := range subjects {
+		for _, p := range s.policies {
+			all.want(p, s)
+		}
+	}
+	if err := all.run(ctx); err != nil {
+		return nil, err
+	}
+	o.subjects = all.of
+	for n, js := range all.of {
+		o.mergeAll(n, js)
+		o.tellAll(n, js)
+	}
+	return o, nil
+}
+
+// skip leaves out the policies of g, since which pods matter to them is not known.
+func (o *order) skip(g *group, err error) {
+	for _, p := range g.policies {
+		o.unknown[o.a.numbers()[p]] = true
+	}
+	o.a.warn("%s: not checked for TP101 to TP104 and TP203: %v", g.policies[0].Ref(), err)
+}
+
+func (a *Analysis) emptyOrder(scope model.Scope, r *compiler.Resolver) *order {
+	o := &order{a: a, scope: scope, resolver: r}
+	o.fates = make([][2][]ruleFate, len(a.Policies))
+	o.unknown = make([]bool, len(a.Policies))
+	for i, p := range a.Policies {
+		for _, d := range model.Directions {
+			o.fates[i][d] = make([]ruleFate, len(p.Rules(d)))
+		}
+	}
+	return o
+}
+
+// of returns the fates of p's rules.
+func (o *order) of(p *model.Policy, d model.Direction) []ruleFate {
+	return o.fates[o.a.numbers()[p]][d]
+}
+
+func (o *order) hasDead(p *model.Policy) bool {
+	dead := func(f ruleFate) bool { return f.own && !f.live }
+	return slices.ContainsFunc(o.of(p, model.Egress), dead) || slices.ContainsFunc(o.of(p, model.Ingress), dead)
+}
+
+// mergeAll joins what subjects say of whether the rules of policy n live.
+func (o *order) mergeAll(n int, js []*judged) {
+	for _, j := range js {
+		for _, d := range model.Directions {
+			rules := j.of(o.a.Policies[n], d)
+			for i := range rules {
+				o.fates[n][d][i].merge(j, &rules[i])
+			}
+		}
+	}
+}
+
+func (f *ruleFate) merge(j *judged, r *space.RuleAnalysis) {
+	if !r.Own {
+		return
+	}
+	if !f.own {
+		f.own = true
+		f.dead = deadEntries(j, r)
+	} else {
+		f.dead = slices.DeleteFunc(f.dead, func(e deadEntry) bool { return e.of(r).Live })
+	}
+	if r.Live && !f.live {
+		f.live, f.at, f.rule = true, j, r
+	}
+}
+
+func deadEntries(j *judged, r *space.RuleAnalysis) []deadEntry {
+	var out []deadEntry
+	for port, entries := range [][]space.EntryAnalysis{r.Peers, r.Ports} {
+		for i, e := range entries {
+			if e.Own && !e.Live {
+				out = append(out, deadEntry{port == 1, i, e, j})
+			}
+		}
+	}
+	return out
+}
+
+// of returns what r says of the entry.
+func (e *deadEntry) of(r *space.RuleAnalysis) *space.EntryAnalysis {
+	if e.port {
+		return &r.Ports[e.index]
+	}
+	return &r.Peers[e.index]
+}
+
+// tellAll joins what subjects say of who takes the packets of policy n's dead rules.
+func (o *order) tellAll(n int, js []*judged) {
+	for _, j := range js {
+		for _, d := range model.Directions {
+			rules := j.of(o.a.Policies[n], d)
+			for i := range rules {
+				f, r := &o.fates[n][d][i], &rules[i]
+				if !r.Own || f.live {
+					continue
+				}
+				allow := o.a.Policies[n].Rules(d)[i].Action.Allows()
+				otherwise := r.Taken[0] && allow || r.Taken[1] && !allow
+				if f.at == nil || otherwise && !f.otherwise {
+					f.at, f.rule, f.otherwise = j, r, otherwise
+				}
+			}
+		}
+	}
+}
+
+// round collects subjects with the policies to be judged there.
+type round struct {
+	o     *order
+	key   func([]*model.Policy) string
+	known map[string]*judged
+	all   []*judged
+	of    [][]*judged // by number of the policy
+}
+
+func (o *order) newRound() *round {
+	return &round{o: o, key: o.a.policyKeys(), known: map[string]*judged{}, of: make([][]*judged, len(o.a.Policies))}
+}
+
+// want has p judged at s. Subjects with the same policies are one.
+func (r *round) want(p *model.Policy, s subject) {
+	key := r.key(s.policies)
+	j := r.known[key]
+	if j == nil {
+		j = &judged{subject: s}
+		r.known[key] = j
+		r.all = append(r.all, j)
+	}
+	j.wanted = append(j.wanted, p)
+	n := r.o.a.numbers()[p]
+	r.of[n] = append(r.of[n], j)
+}
+
+func (r *round) run(ctx context.Context) error {
+	return inParallel(ctx, len(r.all), func(i int) error {
+		r.all[i].analyse(r.o.resolver, r.o.a.Families)
+		return nil
+	})
+}
