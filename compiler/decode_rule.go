@@ -6,21 +6,17 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Fields of a rule by direction, and the actions, sorted.
+// Fields of a rule, those of both directions, and the actions; sorted.
 var (
-	ruleFields = map[model.Direction][]string{
-		model.Egress:  {"action", "ports", "to"},
-		model.Ingress: {"action", "from", "ports"},
-	}
-	ruleFieldsBoth = []string{"action", "from", "ports", "to"}
-	actions        = map[string]model.Action{"allow": model.Allow, "deny": model.Deny, "reject": model.Reject}
-	actionNames    = []string{"allow", "deny", "reject"}
+	ruleFields  = []string{"action", "from", "ports", "to"}
+	actions     = map[string]model.Action{"allow": model.Allow, "deny": model.Deny, "reject": model.Reject}
+	actionNames = []string{"allow", "deny", "reject"}
 )
 
 // oneRule decodes one entry of rules.
 func (d *decoder) oneRule(pol *model.Policy, n *yaml.Node, p *path) (r model.Rule) {
 	r.Pos = d.pos(n)
-	f, ok := d.ruleFields(n, p)
+	f, ok := d.ruleMapping(n, p)
 	if !ok {
 		return r
 	}
@@ -41,11 +37,11 @@ func (d *decoder) oneRule(pol *model.Policy, n *yaml.Node, p *path) (r model.Rul
 	return r
 }
 
-// ruleFields reads a rule's fields; the peer list of the other direction counts
+// ruleMapping reads a rule's fields; the peer list of the other direction counts
 // as known here, since it has a finding of its own.
-func (d *decoder) ruleFields(n *yaml.Node, p *path) (fields, bool) {
+func (d *decoder) ruleMapping(n *yaml.Node, p *path) (fields, bool) {
 	own, other := d.dir.PeerList(), (1 - d.dir).PeerList()
-	f, ok := d.strictHiding(n, p, ruleFieldsBoth, other)
+	f, ok := d.strictHiding(n, p, ruleFields, other)
 	if !ok {
 		return f, false
 	}

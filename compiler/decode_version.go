@@ -42,12 +42,12 @@ func parsePoseidonVersion(s string) (v poseidonVersion, err error) {
 	}
 	parts := strings.Split(numbers, ".")
 	if len(parts) < 2 || len(parts) > 3 {
-		return v, fmt.Errorf("Poseidon version %q is not a version, want one such as 0.7.3", s)
+		return v, fmt.Errorf("version %q of Poseidon is none, want one such as 0.7.3", s)
 	}
 	for i, part := range parts {
 		n, err := strconv.ParseUint(part, 10, 31)
 		if err != nil {
-			return v, fmt.Errorf("Poseidon version %q is not a version, want one such as 0.7.3", s)
+			return v, fmt.Errorf("version %q of Poseidon is none, want one such as 0.7.3", s)
 		}
 		v[i] = int(n)
 	}

@@ -30,11 +30,13 @@ func FuzzLoad(f *testing.F) {
 			f.Add(text)
 		}
 	}
+	buffer := bufio.NewReaderSize(nil, sniffSize)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		l, err := newLoader(LoadOptions{PoseidonVersion: "0.7.0"})
 		if err != nil {
 			t.Fatal(err)
 		}
+		l.buffer = buffer
 		src := &source{document: &document{file: "in"}}
 		if err := l.stream(context.Background(), src, bytes.NewReader(text)); err != nil {
 			t.Fatal(err)

@@ -204,8 +204,8 @@ func TestLoadUnreadable(t *testing.T) {
 		{"no standard input", ctx, LoadOptions{Policies: []string{"-"}}, "there is none"},
 		{"standard input breaks off", ctx, LoadOptions{Policies: []string{"-"}, Stdin: brokenPipe{}}, "broken pipe"},
 		{"namespace", ctx, LoadOptions{Namespace: "a.b"}, `namespace "a.b" is not valid`},
-		{"version", ctx, LoadOptions{PoseidonVersion: "new"}, `Poseidon version "new"`},
-		{"version of four", ctx, LoadOptions{PoseidonVersion: "0.7.1.2"}, "is not a version"},
+		{"version", ctx, LoadOptions{PoseidonVersion: "new"}, `version "new" of Poseidon`},
+		{"version of four", ctx, LoadOptions{PoseidonVersion: "0.7.1.2"}, "of Poseidon is none"},
 		{"cancelled", cancelled, LoadOptions{Policies: []string{"a.yaml"}}, "context canceled"},
 	}
 	for _, tt := range tests {
