@@ -165,3 +165,21 @@ func TestBridgedLinkLocal(t *testing.T) {
 		})
 	})
 }
+
+// TestDuplicateAddress: closed pods detect addresses that another has, and
+// those that nobody has.
+func TestDuplicateAddress(t *testing.T) {
+	forLoaded(t, func(t *testing.T, b Backend) {
+		w := newWire(t, b, wireSpec(netlab.Bridged), "")
+		w.set(policyOf("client", closed), policyOf("server", closed))
+		for _, c := range []struct {
+			addr      netip.Addr
+			duplicate bool
+		}{{serverIP[1], true}, {addr("fd00:20::dad"), false}} {
+			got, err := w.client.TryAddr("eth0", netip.PrefixFrom(c.addr, 64))
+			if err != nil || got != c.duplicate {
+				t.Errorf("%s is a duplicate: %v (%v), want %v", c.addr, got, err, c.duplicate)
+			}
+		}
+	})
+}

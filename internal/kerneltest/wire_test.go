@@ -267,6 +267,34 @@ func TestNodeSource(t *testing.T) {
 	})
 }
 
+// TestForeignSourceAtOutput: what leaves the node's own output hook with a source
+// that is not the node's, as IPVS sends it, is judged; the node's own is not.
+func TestForeignSourceAtOutput(t *testing.T) {
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", allowOut), policyOf("server", `ingress: {rules: [{action: allow, from: [{workload: {selector: {app: client}}}], ports: [{protocol: UDP, port: 53}]}]}`))
+		var shots []shot
+		for f := range serverIP {
+			for _, c := range []struct {
+				what string
+				src  netip.Addr
+				port uint16
+				pass bool
+			}{
+				{"a pod that may", clientIP[f], 53, true},
+				{"a pod that may, to another port", clientIP[f], 54, false},
+				{"a pod that may not", openIP[f], 53, false},
+				{"the world", badIP[f], 53, false},
+				{"the node", nodeIP[f], 54, true},
+			} {
+				s := w.one(c.what, w.Node.Outside, udp(c.src, serverIP[f], c.port), c.pass)
+				s.from = &netlab.Host{Namespace: w.Node.Namespace}
+				shots = append(shots, s)
+			}
+		}
+		w.fire(shots)
+	})
+}
+
 // TestNodeErrors: what the node itself says of a pod's packets reaches the pod,
 // and nothing is said of packets that are denied.
 func TestNodeErrors(t *testing.T) {

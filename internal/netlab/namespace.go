@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -157,6 +158,43 @@ func (n *Namespace) AddAddr(device string, p netip.Prefix) error {
 		return fmt.Errorf("address %s on %s: %w", p, device, err)
 	}
 	return nil
+}
+
+// TryAddr gives a device an IPv6 address after duplicate address detection
+// (RFC 4862, 5.4) and reports whether another host has it.
+func (n *Namespace) TryAddr(device string, p netip.Prefix) (duplicate bool, err error) {
+	for key, value := range map[string]string{
+		"net/ipv6/conf/" + device + "/accept_dad":       "1",
+		"net/ipv6/conf/" + device + "/dad_transmits":    "1",
+		"net/ipv6/neigh/" + device + "/retrans_time_ms": "200",
+	} {
+		if err := n.Sysctl(key, value); err != nil {
+			return false, err
+		}
+	}
+	link, err := n.nl.LinkByName(device)
+	if err != nil {
+		return false, fmt.Errorf("device %q: %w", device, err)
+	}
+	if err := n.nl.AddrAdd(link, &netlink.Addr{IPNet: ipNet(p)}); err != nil {
+		return false, fmt.Errorf("address %s on %s: %w", p, device, err)
+	}
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		addrs, err := n.nl.AddrList(link, netlink.FAMILY_V6)
+		if err != nil {
+			return false, err
+		}
+		for _, a := range addrs {
+			switch {
+			case !a.IP.Equal(p.Addr().AsSlice()):
+			case a.Flags&unix.IFA_F_DADFAILED != 0:
+				return true, nil
+			case a.Flags&unix.IFA_F_TENTATIVE == 0:
+				return false, nil
+			}
+		}
+	}
+	return false, fmt.Errorf("address %s on %s: detection did not end", p, device)
 }
 
 // route adds a route to p through device, by way of via unless that is invalid.
