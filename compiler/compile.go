@@ -31,6 +31,9 @@ type Program struct {
 	// NodeName and NodeAddrs are of the target's node; in pod scope the node the pod runs on.
 	NodeName  string
 	NodeAddrs []netip.Addr // sorted
+	// PodAddrs are the addresses of the target pod, sorted, governed or not. None
+	// in node scope, and for a pod that has no addresses of its own.
+	PodAddrs []netip.Addr
 	// Pods are the governed pods with an address, sorted by Ref. An address
 	// stands once: where pods of one class claim the same, the first has it.
 	Pods    []ProgramPod

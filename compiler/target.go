@@ -49,6 +49,7 @@ func (c *Compiler) find(t Target) (*build, error) {
 			return nil, err
 		}
 		b.pods, b.program.NodeName = []*model.Pod{pod}, pod.NodeName
+		b.program.PodAddrs = sortedAddrs(c.resolver.Addresses().Of(pod))
 	case c.nodes[t.Node] == nil && c.podsOn[t.Node] == nil:
 		return nil, &UnknownTarget{Kind: "node", Name: t.Node, Nearest: Nearest(t.Node, c.Nodes())}
 	default:

@@ -95,25 +95,22 @@ func run(t *testing.T, root, bin, command string) string {
 	return buf.String()
 }
 
-// TestChecksHasAPageForEveryCode holds the headings of checks.md against the
-// codes, in both directions.
+// TestChecksHasAPageForEveryCode: a code has a page, or stands in the table of
+// those that no check reports yet.
 func TestChecksHasAPageForEveryCode(t *testing.T) {
-	var want, got []string
 	for _, info := range model.Codes {
-		want = append(want, string(info.Code)+" "+info.Name)
 		page := Check(string(info.Code))
-		for _, part := range []string{"Default severity: " + info.Severity.String(), "**Meaning.**", "**Why it matters.**", "**How to mend it.**", mark} {
+		if strings.Contains(checks, "\n| "+string(info.Code)+" "+info.Name+" | ") {
+			if page != "" {
+				t.Errorf("%s is reserved and has a page", info.Code)
+			}
+			continue
+		}
+		heading := "## " + string(info.Code) + " " + info.Name + "\n"
+		for _, part := range []string{heading, "Default severity: " + info.Severity.String(), "**Meaning.**", "**Why it matters.**", "**How to mend it.**", mark} {
 			if !strings.Contains(page, part) {
 				t.Errorf("the page of %s has no %q", info.Code, part)
 			}
 		}
-	}
-	for _, line := range strings.Split(checks, "\n") {
-		if h, ok := strings.CutPrefix(line, "## "); ok {
-			got = append(got, h)
-		}
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("pages of checks.md (-codes +pages):\n%s", d)
 	}
 }

@@ -93,6 +93,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 		}
 		r.add(&o, found)
 	}
+	r.suppress(&o, in)
 	slices.SortFunc(r.Findings, model.CompareFindings)
 	r.Warnings = a.warnings.sorted()
 	r.count(in)
@@ -109,6 +110,29 @@ func (r *Report) add(o *LintOptions, found []model.Finding) {
 			r.HiddenInvalid++
 		}
 	}
+}
+
+// suppress takes out what comments of the input accept, and adds a finding for
+// each comment that accepts nothing. Whether one about a code that was not looked
+// for accepts something is not known.
+func (r *Report) suppress(o *LintOptions, in *compiler.Input) {
+	kept, n, unused := suppress(r.Findings, in.Suppressions, in.Policies)
+	r.Findings, r.Summary.Suppressed = kept, n
+	if !o.wants(model.UnusedSuppression) {
+		return
+	}
+	for i := range unused {
+		c := &unused[i]
+		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code))
+		if known := c.Code.Info().Code != ""; !known || looked {
+			r.Findings = append(r.Findings, model.NewFinding(model.UnusedSuppression, c.Pos, unusedMessage(c)))
+		}
+	}
+}
+
+// needsInventory reports whether only an inventory brings findings of code c.
+func needsInventory(c model.Code) bool {
+	return c >= model.UnknownReference && c <= model.NotACS || c == model.CanBypass
 }
 
 // Keep replaces the findings by those of them that are kept, and counts the

@@ -56,9 +56,9 @@ type about struct {
 }
 
 // suppress takes out the findings that a comment accepts, and returns those that
-// stay, how many went, and a finding for each comment that accepts none. A
-// comment without a reason accepts nothing.
-func suppress(found []model.Finding, comments []compiler.Suppression, policies []*model.Policy) (kept []model.Finding, n int, unused []model.Finding) {
+// stay, how many went, and the comments that accept none. A comment without a
+// reason accepts nothing.
+func suppress(found []model.Finding, comments []compiler.Suppression, policies []*model.Policy) (kept []model.Finding, n int, unused []compiler.Suppression) {
 	if len(comments) == 0 {
 		return found, 0, nil
 	}
@@ -93,7 +93,7 @@ func suppress(found []model.Finding, comments []compiler.Suppression, policies [
 	}
 	for i, c := range comments {
 		if !used[i] {
-			unused = append(unused, model.NewFinding(model.UnusedSuppression, c.Pos, unusedMessage(&c)))
+			unused = append(unused, c)
 		}
 	}
 	return kept, n, unused

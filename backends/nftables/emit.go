@@ -146,10 +146,7 @@ func (e *emitter) internChain(kind string, rules []string) string {
 func (e *emitter) manifest() bundle.Manifest {
 	m := bundle.Manifest{Backend: bundle.NFTables, Scope: bundle.ScopeNode, Name: e.p.Target.Node, Node: e.p.NodeName}
 	if e.pod {
-		m.Scope, m.Name = bundle.ScopePod, e.p.Target.Pod
-		for _, p := range e.p.Pods {
-			m.PodAddrs = p.Addrs
-		}
+		m.Scope, m.Name, m.PodAddrs = bundle.ScopePod, e.p.Target.Pod, e.p.PodAddrs
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.rules)) {
 		m.Rules = append(m.Rules, e.rules[name])

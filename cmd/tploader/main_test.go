@@ -190,6 +190,7 @@ func (p policy) program() *compiler.Program {
 	if p.pod {
 		prog.Target = compiler.Target{Pod: "default/a"}
 		prog.Pods = prog.Pods[:1]
+		prog.PodAddrs = prog.Pods[0].Addrs
 	}
 	return prog
 }

@@ -26,7 +26,11 @@ func (c *command) explainCmd() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			for _, info := range model.Codes {
 				if strings.EqualFold(args[0], string(info.Code)) || strings.EqualFold(args[0], info.Name) {
-					_, err := io.WriteString(c.Stdout, docs.Check(string(info.Code)))
+					page := docs.Check(string(info.Code))
+					if page == "" {
+						page = fmt.Sprintf("%s %s: reserved, no check reports it yet\n", info.Code, info.Name)
+					}
+					_, err := io.WriteString(c.Stdout, page)
 					return err
 				}
 			}

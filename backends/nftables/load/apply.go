@@ -109,12 +109,12 @@ func (l *Loader) target(b *Bundle, o ApplyOptions) ([]Place, error) {
 	return places, refusal(places)
 }
 
-// checkPod makes sure that the namespace is that of the bundle's pod. A pod that
-// no policy selects has no addresses in its bundle: that is taken only where the
-// bundle in force is of the same pod.
+// checkPod makes sure that the namespace is that of the bundle's pod. The bundle
+// of a pod without addresses of its own (hostNetwork, finished, not started) has
+// none to tell: it is taken only where the bundle in force is of the same pod.
 func (l *Loader) checkPod(n network, m *bundle.Manifest) error {
 	if c := l.state().Current; len(m.PodAddrs) == 0 && (c == nil || c.Name != m.Name) {
-		return fmt.Errorf("bundle of pod %s has no addresses, because no policy selects it: there is nothing to enforce, and no telling whether this is its network namespace", m.Name)
+		return fmt.Errorf("bundle of pod %s has no addresses, so there is no telling whether this is its network namespace (a hostNetwork or finished pod has none of its own)", m.Name)
 	}
 	return ownsAddrs(n, m)
 }
