@@ -173,21 +173,3 @@ func (t *minTree) lowAt(out *[2]int32, above int32, at, lo, hi int32, s span) {
 		t.lowAt(out, above, 2*at+1, mid, hi, s)
 	}
 }
-
-// highest returns the highest value in s.
-func (t *minTree) highest(s span) int32 { return t.highestAt(1, 0, t.slots, s) }
-
-func (t *minTree) highestAt(at, lo, hi int32, s span) int32 {
-	n := &t.nodes[at]
-	if s.lo <= lo && hi <= s.hi {
-		return n.highest
-	}
-	mid, h := (lo+hi)/2, int32(-1)
-	if s.lo < mid {
-		h = t.highestAt(2*at, lo, mid, s)
-	}
-	if s.hi > mid {
-		h = max(h, t.highestAt(2*at+1, mid, hi, s))
-	}
-	return min(h, n.tag)
-}
