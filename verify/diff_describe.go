@@ -1,0 +1,96 @@
+package verify
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// describe turns blocks into changes: newly allowed before newly denied, each by
+// address and port.
+func (d *differ) describe(p *diffPod, lists [2]*model.RuleList, found []*block) []Change {
+	slices.SortStableFunc(found, func(a, b *block) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), a.ranges[0].From().Compare(b.ranges[0].From()), cmp.Compare(a.l4[0].First, b.l4[0].First), cmp.Compare(a.when.String(), b.when.String()))
+	})
+	out := make([]Change, len(found))
+	for i, b := range found {
+		c := Change{Direction: lists[0].Direction.String(), Change: NewlyAllowed, Peers: b.prefixes(), Ports: portNames(b.l4), Condition: b.when.String(),
+			Before: deciders(lists[0], b.before), After: deciders(lists[1], b.after), when: b.when, l4: b.l4}
+		if b.kind == closed {
+			c.Change = NewlyDenied
+		}
+		c.Before.Verdict, c.After.Verdict = verdictName(b.kind == closed), verdictName(b.kind == opened)
+		c.Witness = DiffWitness{
+			Witness: witnessOf(p.example, lists[0].Direction, b.witness.Packet),
+			In:      b.witness.In,
+			Before:  deciderName(lists[0], b.witness.a),
+			After:   deciderName(lists[1], b.witness.b),
+		}
+		out[i] = c
+	}
+	return out
+}
+
+func verdictName(allow bool) string {
+	if allow {
+		return "allow"
+	}
+	return "deny"
+}
+
+// witnessOf returns a packet of pod as simulate takes it.
+func witnessOf(pod string, dir model.Direction, p space.Packet) model.Witness {
+	w := model.Witness{Src: pod, Dst: p.Addr.String(), Proto: p.L4.Proto().String(), Port: p.L4.Port()}
+	if dir == model.Ingress {
+		w.Src, w.Dst = w.Dst, w.Src
+	}
+	return w
+}
+
+// portNames returns the parts of a set as readers write them, "any" for every point.
+func portNames(set model.L4Set) []string {
+	if set.IsEvery() {
+		return []string{"any"}
+	}
+	var out []string
+	for _, r := range set {
+		for _, p := range r.Split() {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}
+
+// deciders names rules of a list, which may include space.NoRule.
+func deciders(list *model.RuleList, rules map[int32]bool) Deciders {
+	var d Deciders
+	sorted := slices.Sorted(maps.Keys(rules))
+	if len(sorted) > 0 && sorted[0] == space.NoRule { // comes last
+		sorted = append(sorted[1:], space.NoRule)
+	}
+	for _, r := range sorted[:min(len(sorted), maxDeciders)] {
+		d.By = append(d.By, deciderName(list, r))
+	}
+	d.Omitted = len(sorted) - len(d.By)
+	return d
+}
+
+// deciderName returns the name of a rule, or why there is none.
+func deciderName(list *model.RuleList, rule int32) string {
+	switch {
+	case rule != space.NoRule:
+		return list.Rules[rule].Ref.String()
+	case list.Isolated:
+		return DefaultDeny
+	}
+	return NotSelected
+}
+
+// inAny reports whether one of prefixes holds a.
+func inAny(prefixes []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}
