@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
@@ -58,9 +59,13 @@ func TestCorpus(t *testing.T) {
 				inv := load(t, files[0], inventory).Inventory
 				f := newFixture(t, b, NodeSpec(inv, place.node, place.mode), place.node, place.pod)
 				for _, file := range files {
-					policies := load(t, file, inventory).Policies
+					in := load(t, file, inventory)
+					policies := in.Policies
 					p := &Policies{append([]string{"-f", file, "-i", inventory}, resolveArgs(names)...)}
 					f.T = t
+					if f.Pod != nil && !selects(t, in, place.pod) {
+						continue // there is nothing to enforce, and the loader says so
+					}
 					f.apply(p)
 					f.compare(p, f.Flows(Addresses(inv, policies, names), Points(policies)))
 					if t.Failed() {
@@ -70,4 +75,14 @@ func TestCorpus(t *testing.T) {
 			})
 		}
 	})
+}
+
+// selects reports whether some policy of in selects the pod.
+func selects(t *testing.T, in *compiler.Input, pod string) bool {
+	t.Helper()
+	p, err := compiler.Compile(t.Context(), in, compiler.CompileOptions{Target: compiler.Target{Pod: pod}, AllowUnresolved: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(p.Pods) > 0
 }
