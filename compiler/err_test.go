@@ -15,7 +15,7 @@ import (
 )
 
 // Each file of testdata/err has the findings that it must give beside it, as
-// FILE.out. TRAFFICPOLICY_UPDATE=1 rewrites them; read what it wrote.
+// FILE.out. UPDATE=1 rewrites them; read what it wrote.
 func TestErrors(t *testing.T) {
 	files, err := filepath.Glob("testdata/err/*[nl]")
 	if err != nil || len(files) == 0 {
@@ -37,7 +37,7 @@ func TestErrors(t *testing.T) {
 			}
 			got := findingsText(in)
 			golden := file + ".out"
-			if os.Getenv("TRAFFICPOLICY_UPDATE") != "" {
+			if os.Getenv("UPDATE") != "" {
 				if err := os.WriteFile(golden, []byte(got), 0o666); err != nil {
 					t.Fatal(err)
 				}
