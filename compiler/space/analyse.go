@@ -21,6 +21,7 @@ type analyser struct {
 	alone  *minTree // empty between uses
 	fates  []fate   // by unit
 	rules  []ruleFate
+	marks  []int            // of above, by node that is open
 	holes  []address        // by node: the first address that no child holds, where there is one
 	owns   [][]ownPiece     // by node: where each of its units is the first of them
 	tiled  map[int32]pieces // by node whose children leave no address out: what they do
@@ -47,16 +48,6 @@ type ruleFate struct {
 type point struct {
 	node, slot int32
 	in         [2]model.Atom
-}
-
-// frame is a node whose children are being visited.
-type frame struct {
-	node  int32
-	mark  int
-	next  address // behind the children so far, as long as they abut
-	full  bool    // they abut so far
-	parts []pieces
-	sizes []int // of nodes merged in each part, descending: as a binary counter
 }
 
 func newAnalyser(list *model.RuleList, f model.Family, units []unit) *analyser {
@@ -98,111 +89,40 @@ func blockUnits(list *model.RuleList, f model.Family, units []unit) []blockRule 
 
 // run settles the fate of every unit.
 func (a *analyser) run() {
-	a.whole = a.walk()
+	a.whole = a.tree.walk(a.holes, a)
 	a.judgeAtoms(&a.whole)
 }
 
-// walk visits every node and returns the pieces of the whole space.
-func (a *analyser) walk() pieces {
-	nodes := a.tree.nodes
-	var stack []frame
-	close := func() pieces {
-		top := &stack[len(stack)-1]
-		p := a.leave(top)
-		stack = stack[:len(stack)-1]
-		return p
-	}
-	for i := range nodes {
-		for len(stack) > 0 && nodes[stack[len(stack)-1].node].end <= int32(i) {
-			p := close()
-			stack[len(stack)-1].add(p)
-		}
-		if len(stack) > 0 {
-			stack[len(stack)-1].meet(a, &nodes[i])
-		}
-		stack = append(stack, a.enter(int32(i)))
-	}
-	for len(stack) > 1 {
-		p := close()
-		stack[len(stack)-1].add(p)
-	}
-	return close()
-}
-
 // enter puts the node's units before those above.
-func (a *analyser) enter(i int32) frame {
+func (a *analyser) enter(i int32) {
+	a.marks = append(a.marks, a.above.mark())
 	n := &a.tree.nodes[i]
-	f := frame{node: i, mark: a.above.mark(), next: n.first, full: true}
-	a.holes[i] = n.first
 	if n.end == i+1 {
-		return f // nobody will ask
+		return // nobody will ask
 	}
 	for _, u := range n.rules {
 		for _, r := range a.units[u].ports {
 			a.above.lower(a.axis.span(r), u)
 		}
 	}
-	return f
 }
 
-// meet notes the child n, the next in order.
-func (f *frame) meet(a *analyser, n *node) {
-	if f.full && n.first == f.next {
-		f.next = n.next()
-		return
+// leave puts the node's units before what its children do, and notes what
+// becomes of each.
+func (a *analyser) leave(i int32, p *pieces) {
+	n := &a.tree.nodes[i]
+	a.above.undo(a.marks[len(a.marks)-1])
+	a.marks = a.marks[:len(a.marks)-1]
+	if p.at != i { // the children leave no address out
+		a.tiled[i] = *p
 	}
-	if f.full {
-		f.full = false
-		a.holes[f.node] = f.next
-	}
-}
-
-// add takes over what a child returned. Parts are merged when they are of one
-// size, so that each piece is copied log(children) times.
-func (f *frame) add(p pieces) {
-	f.parts, f.sizes = append(f.parts, p), append(f.sizes, 1)
-	for n := len(f.parts); n > 1 && f.sizes[n-2] <= f.sizes[n-1]; n-- {
-		f.join()
-	}
-}
-
-// join merges the last two parts.
-func (f *frame) join() {
-	n := len(f.parts)
-	f.parts[n-2], f.sizes[n-2] = merge(f.parts[n-2], f.parts[n-1]), f.sizes[n-2]+f.sizes[n-1]
-	f.parts, f.sizes = f.parts[:n-1], f.sizes[:n-1]
-}
-
-// leave returns what the node's subtree does, after its children were visited.
-func (a *analyser) leave(f *frame) pieces {
-	n := &a.tree.nodes[f.node]
-	a.above.undo(f.mark)
-	for len(f.parts) > 1 {
-		f.join()
-	}
-	p := pieces{at: f.node}
-	if len(f.parts) == 1 {
-		p = f.parts[0]
-	}
-	if len(f.parts) == 0 {
-		f.full = false
-	} else if f.full && f.next != n.next() {
-		f.full = false
-		a.holes[f.node] = f.next
-	}
-	if f.full {
-		a.tiled[f.node] = p
-	} else {
-		p.open(f.node)
-	}
-	a.owns[f.node] = a.first(n.rules)
-	p.apply(a.owns[f.node], a.allow, a.win)
+	a.owns[i] = a.first(n.rules)
+	p.apply(a.owns[i], a.allow, a.win)
 	for _, u := range n.rules {
 		if r := &a.rules[a.units[u].rule]; !r.live {
-			a.bury(u, r, &p)
+			a.bury(u, r, p)
 		}
 	}
-	return p
 }
 
 // first returns where each unit of a node is the first of them.

@@ -35,6 +35,9 @@ func checkRule(w *world, i int32, got *RuleAnalysis, want *truth) error {
 	if got.Own != want.Own || got.Live != want.Live {
 		return fmt.Errorf("own or live")
 	}
+	if got.Effect != want.Effect {
+		return fmt.Errorf("effect")
+	}
 	if !got.Live && got.Own && got.Taken != want.Taken {
 		return fmt.Errorf("taken")
 	}

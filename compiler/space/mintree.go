@@ -173,3 +173,27 @@ func (t *minTree) lowAt(out *[2]int32, above int32, at, lo, hi int32, s span) {
 		t.lowAt(out, above, 2*at+1, mid, hi, s)
 	}
 }
+
+// between reports whether some slot of s has a value of action b that is greater
+// than floor and less than ceil.
+func (t *minTree) between(s span, b int, floor, ceil int32) bool {
+	return t.betweenAt(none, 1, 0, t.slots, s, b, floor, ceil)
+}
+
+func (t *minTree) betweenAt(above, at, lo, hi int32, s span, b int, floor, ceil int32) bool {
+	n := &t.nodes[at]
+	low := n.low
+	cut(&low, n.highest, above, t)
+	switch {
+	case low[b] >= ceil, min(n.highest, above) <= floor:
+		return false
+	case s.lo <= lo && hi <= s.hi && low[b] > floor:
+		return true
+	case n.lowest() >= above, at >= t.slots: // one value
+		return low[b] > floor
+	}
+	above = min(above, n.tag)
+	mid := (lo + hi) / 2
+	return s.lo < mid && t.betweenAt(above, 2*at, lo, mid, s, b, floor, ceil) ||
+		s.hi > mid && t.betweenAt(above, 2*at+1, mid, hi, s, b, floor, ceil)
+}

@@ -27,6 +27,13 @@ func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 		analysers[i].report(out)
 	}
 	out.cover(list, units, analysers)
+	live := make([]bool, len(out.Rules))
+	for i := range out.Rules {
+		live[i] = out.Rules[i].Live
+	}
+	for i, without := range idle(list, families, live) {
+		out.Rules[i].Effect = live[i] && !without
+	}
 	return out
 }
 
