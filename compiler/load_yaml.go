@@ -169,6 +169,10 @@ func (l *loader) yamlNode(src *source, n *yaml.Node) {
 	if kindOf(root) == kindNull {
 		return
 	}
+	if l.take != nil {
+		l.take(src, root)
+		return
+	}
 	l.decode(root, src, typeMeta{}, 0)
 }
 

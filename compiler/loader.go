@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -16,6 +17,10 @@ type loader struct {
 	poseidon  *poseidonVersion // nil without a check
 	stdin     stdin
 	buffer    *bufio.Reader // for all files in turn
+
+	// take is what becomes of the root of each YAML document; nil decodes it as
+	// Kubernetes objects.
+	take func(*source, *yaml.Node)
 
 	objects  []*object
 	findings []model.Finding // that belong to no object
