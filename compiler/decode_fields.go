@@ -162,10 +162,14 @@ func (d *decoder) unknownField(k *yaml.Node, p *path, key string, known []string
 	return near
 }
 
-// missing reports a field that must be there, unless a misspelt one was meant.
+// missing reports a field that must be there, unless a misspelt one was meant:
+// at its null where it has one, else at n, the mapping that lacks it.
 func (d *decoder) missing(n *yaml.Node, p *path, f *fields, name, want string) {
 	if slices.Contains(f.meant, name) {
 		return
+	}
+	if null := f.get(name); null != nil {
+		n = null
 	}
 	where := p.last()
 	if p == nil {

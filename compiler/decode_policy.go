@@ -58,11 +58,7 @@ func (d *decoder) spec(pol *model.Policy, n *yaml.Node, top *fields) {
 	}
 	pol.Priority = d.priority(node, p, &f)
 	if sel := f.get("selector"); isNull(sel) {
-		at := node
-		if sel != nil {
-			at = sel
-		}
-		d.missing(at, p, &f, "selector", "a label selector ({} selects every pod in scope)")
+		d.missing(node, p, &f, "selector", "a label selector ({} selects every pod in scope)")
 	} else {
 		pol.Selector = d.selector(sel, p.field("selector"))
 	}

@@ -21,11 +21,7 @@ func (d *decoder) oneRule(pol *model.Policy, n *yaml.Node, p *path) (r model.Rul
 		return r
 	}
 	if action := f.get("action"); isNull(action) {
-		at := n
-		if action != nil {
-			at = action
-		}
-		d.missing(at, p, &f, "action", choices(actionNames))
+		d.missing(n, p, &f, "action", choices(actionNames))
 	} else if s, ok := d.enum(action, p.field("action"), actionNames); ok {
 		r.Action = actions[s]
 		if r.Action == model.Reject {
