@@ -66,6 +66,7 @@ type check struct {
 var checks = []check{
 	{[]model.Code{model.ShadowedRule, model.RedundantRule}, deadRules},
 	{[]model.Code{model.UnreachablePeer}, unreachablePeers},
+	{[]model.Code{model.PriorityConflict, model.PriorityTie}, equalPriorities},
 	{[]model.Code{model.OverriddenPolicy}, overriddenPolicies},
 	{[]model.Code{model.UnknownReference, model.NoAddresses}, peerAddresses},
 	{[]model.Code{model.SelectsNothing}, selectsNothing},

@@ -18,7 +18,8 @@ import (
 )
 
 // orderCodes are the codes that the oracle knows.
-var orderCodes = []model.Code{model.ShadowedRule, model.RedundantRule, model.UnreachablePeer, model.OverriddenPolicy}
+var orderCodes = []model.Code{model.ShadowedRule, model.RedundantRule, model.UnreachablePeer,
+	model.PriorityConflict, model.PriorityTie, model.OverriddenPolicy}
 
 // soak returns n times the factor of TRAFFICPOLICY_SOAK.
 func soak(t *testing.T, n int) int {

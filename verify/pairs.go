@@ -1,0 +1,167 @@
+package verify
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
+	"github.com/trafficpolicy/trafficpolicy/verify/pods"
+)
+
+// groupPair is two groups that may select one pod, or the same group twice.
+type groupPair struct{ a, b *group }
+
+// byPriority returns the groups of each priority that occurs, in order, with the
+// policies of that priority alone.
+func byPriority(groups []*group) [][]*group {
+	at := map[int][]*group{}
+	for _, g := range groups {
+		for ps := g.policies; len(ps) > 0; { // sorted by priority
+			priority, n := ps[0].Priority, 1
+			for n < len(ps) && ps[n].Priority == priority {
+				n++
+			}
+			at[priority] = append(at[priority], &group{policies: ps[:n], minimal: g.minimal, err: g.err})
+			ps = ps[n:]
+		}
+	}
+	var out [][]*group
+	for _, priority := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, at[priority])
+	}
+	return out
+}
+
+// pairsOf returns the pairs of groups whose matchLabels one pod can meet, each
+// once. It looks at the pairs of key sets that occur and joins on the values of
+// the keys that both have, so its cost is that of the answer.
+func pairsOf(groups []*group) []groupPair {
+	var out []groupPair
+	scopes := map[string]*labelIndex{}
+	var order []*labelIndex // global first
+	scope := func(ns string) *labelIndex {
+		if scopes[ns] == nil {
+			scopes[ns] = newLabelIndex()
+			order = append(order, scopes[ns])
+		}
+		return scopes[ns]
+	}
+	global := scope("")
+	for _, g := range groups {
+		scope(g.policies[0].Namespace).add(g)
+	}
+	for _, x := range order {
+		for i, s := range x.sets {
+			for _, u := range x.sets[:i+1] {
+				out = s.join(out, u)
+			}
+		}
+		if x == global {
+			continue
+		}
+		for _, s := range x.sets {
+			for _, u := range global.sets {
+				out = s.join(out, u)
+			}
+		}
+	}
+	return out
+}
+
+// labelIndex holds the groups of one namespace by the keys of their matchLabels.
+type labelIndex struct {
+	byKeys map[string]*keySet
+	sets   []*keySet // in the order of their first group
+}
+
+// keySet is the groups whose matchLabels have the same keys.
+type keySet struct {
+	keys   []string
+	groups []*group
+}
+
+func newLabelIndex() *labelIndex { return &labelIndex{byKeys: map[string]*keySet{}} }
+
+func (x *labelIndex) add(g *group) {
+	var keys []string
+	for _, l := range g.policies[0].Selector.MatchLabels {
+		keys = append(keys, l.Key)
+	}
+	name := strings.Join(keys, "\x00")
+	s := x.byKeys[name]
+	if s == nil {
+		s = &keySet{keys: keys}
+		x.byKeys[name] = s
+		x.sets = append(x.sets, s)
+	}
+	s.groups = append(s.groups, g)
+}
+
+// join appends the pairs of a group of s and one of u that agree on the keys that
+// both have; where s and u are one, each pair once.
+func (s *keySet) join(out []groupPair, u *keySet) []groupPair {
+	var common []string
+	for _, k := range s.keys {
+		if slices.Contains(u.keys, k) {
+			common = append(common, k)
+		}
+	}
+	byValues := map[string][]*group{}
+	if s == u {
+		for _, g := range s.groups {
+			v := valuesOf(g, common)
+			byValues[v] = append(byValues[v], g)
+			for _, h := range byValues[v] {
+				out = append(out, groupPair{h, g})
+			}
+		}
+		return out
+	}
+	for _, g := range u.groups {
+		v := valuesOf(g, common)
+		byValues[v] = append(byValues[v], g)
+	}
+	for _, g := range s.groups {
+		for _, h := range byValues[valuesOf(g, common)] {
+			out = append(out, groupPair{h, g})
+		}
+	}
+	return out
+}
+
+func valuesOf(g *group, keys []string) string {
+	var b strings.Builder
+	for _, k := range keys {
+		b.WriteString(g.policies[0].Selector.MatchLabels.Get(k))
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// pods returns the pods that have to be looked at for two policies of the pair,
+// none where no pod can meet both selectors.
+func (p *groupPair) pods(s *pods.Space) ([]pods.Pod, error) {
+	if p.a == p.b {
+		return p.a.minimal, p.a.err
+	}
+	return s.Minimal(p.a.policies[0], p.b.policies[0])
+}
+
+// each calls f with each two policies of the pair, the one that is evaluated
+// first first. They are of one priority.
+func (p *groupPair) each(f func(a, b *model.Policy)) {
+	for i, a := range p.a.policies {
+		others := p.b.policies
+		if p.a == p.b {
+			others = others[i+1:]
+		}
+		for _, b := range others {
+			if model.ComparePolicies(a, b) < 0 {
+				f(a, b)
+			} else {
+				f(b, a)
+			}
+		}
+	}
+}
