@@ -72,7 +72,7 @@ func newAnalyser(list *model.RuleList, f model.Family, units []unit) *analyser {
 
 // blockUnits returns each block and unit of the peers without an atom, sorted.
 func blockUnits(list *model.RuleList, f model.Family, units []unit) []blockRule {
-	var pairs []blockRule
+	pairs := make([]blockRule, 0, len(units))
 	for i := range units {
 		p := &list.Rules[units[i].rule].Peers[units[i].peer]
 		if p.Atom != "" {

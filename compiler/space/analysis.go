@@ -27,9 +27,6 @@ type RuleAnalysis struct {
 	Own bool
 	// Live reports whether the rule is the first match of some packet.
 	Live bool
-	// Effect reports, for a live rule, whether some packet has another verdict
-	// without the rule.
-	Effect bool
 	// Witness is a packet of the rule: one that it decides where it is live,
 	// else one that Winner decides, of the other action where there is one.
 	// Winner is the index of a rule, NoRule without a packet.

@@ -17,7 +17,7 @@ type span struct{ lo, hi int32 }
 
 // newAxis returns the axis of the given sets.
 func newAxis(sets []model.L4Set) *axis {
-	starts := []model.L4{0}
+	starts := make([]model.L4, 1, 1+2*len(sets))
 	for _, s := range sets {
 		for _, r := range s {
 			starts = append(starts, r.First)
@@ -26,8 +26,26 @@ func newAxis(sets []model.L4Set) *axis {
 			}
 		}
 	}
+	if len(starts) > int(model.L4Last)/16 {
+		return &axis{starts: present(starts)}
+	}
 	slices.Sort(starts)
 	return &axis{starts: slices.Compact(starts)}
+}
+
+// present sorts many points, each once.
+func present(points []model.L4) []model.L4 {
+	is := make([]bool, model.L4Last+1)
+	for _, x := range points {
+		is[x] = true
+	}
+	out := points[:0]
+	for x, yes := range is {
+		if yes {
+			out = append(out, model.L4(x))
+		}
+	}
+	return slices.Clip(out)
 }
 
 func (a *axis) slots() int32 { return int32(len(a.starts)) }

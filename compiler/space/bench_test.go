@@ -47,13 +47,15 @@ func isolated(rules []model.ListRule) *model.RuleList {
 	return &model.RuleList{Isolated: true, Rules: rules}
 }
 
-// denseList has prefixes /8 to /32 within 10.0.0.0/8, some of them behind the two
-// halves that together take all their packets, half of them with ports.
+// denseList has prefixes from hosts to /12 within 10.0.0.0/8, roughly the narrow
+// ones first, half of them with ports; every twentieth is behind the two halves
+// that together take all its packets.
 func denseList(n int) *model.RuleList {
 	rng := rand.New(rand.NewPCG(7, uint64(n)))
 	var rules []model.ListRule
 	for len(rules) < n {
-		bits := 12 + rng.IntN(21)
+		done := 20 * len(rules) / n
+		bits := 32 - rng.IntN(1+done)
 		p := cidr4(10<<24|rng.Uint32N(1<<24), bits)
 		action := []model.Action{model.Deny, model.Allow}[rng.IntN(2)]
 		if rng.IntN(20) == 0 && bits < 32 {
@@ -176,6 +178,21 @@ func BenchmarkAnalyse(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(dead), "dead")
+		}
+	})
+}
+
+func BenchmarkIdle(b *testing.B) {
+	eachBenchList(b, func(b *testing.B, list *model.RuleList) {
+		a := Analyse(list, model.IPv4)
+		for b.Loop() {
+			idle := 0
+			for _, yes := range a.Idle(list, model.IPv4) {
+				if yes {
+					idle++
+				}
+			}
+			b.ReportMetric(float64(idle), "idle")
 		}
 	})
 }

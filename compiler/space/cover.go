@@ -21,9 +21,15 @@ const (
 // packets. Each rule that it names decides some of those packets.
 type coverer struct {
 	*analyser
-	known map[region]map[int32]float64
+	known map[region][]share
 	steps int // left, of the list
 	left  int // of the region
+}
+
+// share is how much of a region a rule matches.
+type share struct {
+	rule int32
+	size float64
 }
 
 // region is the addresses of a node on a stretch of the axis.
@@ -73,15 +79,14 @@ func (c *coverer) coverAtom(found map[int32]float64, u int32, atom model.Atom, s
 func (c *coverer) join(found map[int32]float64, r region) {
 	known, ok := c.known[r]
 	if !ok {
-		known = make(map[int32]float64)
 		c.left = min(c.steps, maxRegionSteps)
 		c.steps -= c.left
-		c.region(known, r, true)
+		known = c.region(nil, r, true)
 		c.steps += c.left
 		c.known[r] = known
 	}
-	for rule, size := range known {
-		found[rule] += size
+	for _, s := range known {
+		found[s.rule] += s.size
 	}
 }
 
@@ -91,10 +96,10 @@ type chosen struct {
 	unit int32
 }
 
-// region covers r: from its start on by the first unit that matches there, as far
+// region appends to found a cover of r: from its start on by the first unit that matches there, as far
 // as that reaches; where children take every address before it, by them. With
 // path, the units of the nodes around count too.
-func (c *coverer) region(found map[int32]float64, r region, path bool) {
+func (c *coverer) region(found []share, r region, path bool) []share {
 	var by []chosen
 	below := c.tiled[r.node]
 	for pos := r.lo; pos < r.hi && c.left > 0; c.left-- {
@@ -113,15 +118,16 @@ func (c *coverer) region(found map[int32]float64, r region, path bool) {
 			pos = until
 		default:
 			for n := r.node + 1; n < c.tree.nodes[r.node].end; n = c.tree.nodes[n].end {
-				c.region(found, region{n, span{pos, min(until, r.hi)}}, false)
+				found = c.region(found, region{n, span{pos, min(until, r.hi)}}, false)
 			}
 			by = append(by, chosen{span{pos, min(until, r.hi)}, none})
 			pos = min(until, r.hi)
 		}
 	}
 	for _, x := range prune(by) {
-		found[c.units[x.unit].rule] += c.size(r.node, x.span)
+		found = append(found, share{c.units[x.unit].rule, c.size(r.node, x.span)})
 	}
+	return found
 }
 
 // lowest returns the lowest unit of node n at slot, with path also of the nodes

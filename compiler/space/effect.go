@@ -6,16 +6,26 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// idle finds the rules that are live and without which every packet has the same
-// verdict. A packet that a rule decides passes, without it, to the next rule
-// that matches: the rule has an effect where that one decides otherwise. open
-// starts as the live rules and ends as those without effect.
+// Idle reports, by index of rule, which rules are live and have no effect: without
+// the rule every packet of the families has the same verdict, whatever the atoms
+// are. a is the analysis of list for the same families.
 //
-// With atoms: the rule and the next one need at most one atom each, every other
-// can be false. So it is enough to look at each world in which no atom, one, or
-// two hold every address and the others none.
-func idle(list *model.RuleList, families []model.Family, live []bool) []bool {
-	e := effects{list: list, families: families, open: slices.Clone(live), allow: make([]bool, len(list.Rules))}
+// A packet that a rule decides passes, without it, to the next rule that matches:
+// the rule has an effect where that one, or the default, decides otherwise.
+func (a *Analysis) Idle(list *model.RuleList, families ...model.Family) []bool {
+	e := effects{list: list, families: families, open: make([]bool, len(list.Rules)), allow: make([]bool, len(list.Rules))}
+	for i := range a.Rules {
+		e.open[i] = a.Rules[i].Live
+	}
+	e.close()
+	return e.open
+}
+
+// close looks at every world that matters. A rule and the next one need at most
+// one atom each, every other can be false: so these are the worlds in which no
+// atom, one, or two hold every address and the others none.
+func (e *effects) close() {
+	list := e.list
 	var atoms []model.Atom
 	for i := range list.Rules {
 		e.allow[i] = list.Rules[i].Action.Allows()
@@ -36,14 +46,14 @@ func idle(list *model.RuleList, families []model.Family, live []bool) []bool {
 			}
 		}
 	}
-	return e.open
 }
 
 // effects closes the rules that have an effect.
 type effects struct {
-	list        *model.RuleList
-	families    []model.Family
-	open, allow []bool // by rule
+	list     *model.RuleList
+	families []model.Family
+	open     []bool // by rule: live, and no effect found
+	allow    []bool // by rule
 
 	// Of one world and family:
 	axis        *axis

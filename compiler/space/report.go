@@ -12,10 +12,11 @@ import (
 func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 	units := newUnits(list)
 	out := &Analysis{Rules: make([]RuleAnalysis, len(list.Rules))}
+	peers := make([]EntryAnalysis, countPeers(list))
 	for i := range out.Rules {
-		r := &out.Rules[i]
+		r, n := &out.Rules[i], len(list.Rules[i].Peers)
 		r.Winner = NoRule
-		r.Peers = make([]EntryAnalysis, len(list.Rules[i].Peers))
+		r.Peers, peers = peers[:n:n], peers[n:]
 		if ref := list.Rules[i].Ref; !ref.IsZero() && len(ref.Rule().Ports) > 0 {
 			r.Ports = make([]EntryAnalysis, len(ref.Rule().Ports))
 		}
@@ -27,13 +28,6 @@ func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 		analysers[i].report(out)
 	}
 	out.cover(list, units, analysers)
-	live := make([]bool, len(out.Rules))
-	for i := range out.Rules {
-		live[i] = out.Rules[i].Live
-	}
-	for i, without := range idle(list, families, live) {
-		out.Rules[i].Effect = live[i] && !without
-	}
 	return out
 }
 
@@ -41,8 +35,9 @@ func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 func (out *Analysis) cover(list *model.RuleList, units []unit, analysers []*analyser) {
 	coverers := make([]*coverer, len(analysers))
 	for i, a := range analysers {
-		coverers[i] = &coverer{analyser: a, known: make(map[region]map[int32]float64), steps: maxCoverSteps}
+		coverers[i] = &coverer{analyser: a, known: make(map[region][]share), steps: maxCoverSteps}
 	}
+	found := make(map[int32]float64)
 	for from, to := 0, 0; from < len(units); from = to {
 		rule := units[from].rule
 		for to = from; to < len(units) && units[to].rule == rule; to++ {
@@ -52,7 +47,7 @@ func (out *Analysis) cover(list *model.RuleList, units []unit, analysers []*anal
 			r.Taken = [2]bool{}
 			continue
 		}
-		found := make(map[int32]float64)
+		clear(found)
 		for _, c := range coverers {
 			c.cover(found, int32(from), int32(to))
 		}

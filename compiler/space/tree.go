@@ -38,7 +38,14 @@ func newTree(pairs []blockRule, f model.Family) *tree {
 	for i, p := range pairs {
 		rules[i] = p.rule
 	}
-	t := &tree{nodes: []node{{block: toBlock(f.All()), parent: -1}}}
+	distinct := 1
+	for i := range pairs {
+		if i == 0 || pairs[i].block != pairs[i-1].block {
+			distinct++
+		}
+	}
+	t := &tree{nodes: make([]node, 1, distinct)}
+	t.nodes[0] = node{block: toBlock(f.All()), parent: -1}
 	for i := 0; i < len(pairs); {
 		j := i + 1
 		for j < len(pairs) && pairs[j].block == pairs[i].block {
@@ -61,7 +68,7 @@ func blockRules(list *model.RuleList, f model.Family) []blockRule {
 	if !list.Isolated {
 		return nil
 	}
-	var pairs []blockRule
+	pairs := make([]blockRule, 0, len(list.Rules))
 	for i := range list.Rules {
 		for j := range list.Rules[i].Peers {
 			p := &list.Rules[i].Peers[j]

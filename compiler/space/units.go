@@ -19,10 +19,11 @@ func newUnits(list *model.RuleList) []unit {
 	if !list.Isolated {
 		return nil
 	}
-	var units []unit
+	units := make([]unit, 0, countPeers(list))
+	var entries []portEntry
 	for i := range list.Rules {
 		r := &list.Rules[i]
-		entries := portEntries(r)
+		entries = portEntries(entries[:0], r)
 		for j := range r.Peers {
 			for k, e := range entries {
 				units = append(units, unit{int32(i), int32(j), int32(k), e.ports, e.sample, r.Action.Allows()})
@@ -32,19 +33,26 @@ func newUnits(list *model.RuleList) []unit {
 	return units
 }
 
+func countPeers(list *model.RuleList) int {
+	n := 0
+	for i := range list.Rules {
+		n += len(list.Rules[i].Peers)
+	}
+	return n
+}
+
 // portEntry is what a port entry adds to those before it.
 type portEntry struct {
 	ports  model.L4Set
 	sample model.L4
 }
 
-// portEntries returns the port entries of the source rule; of a rule without any,
-// or without a source, one of all its points.
-func portEntries(r *model.ListRule) []portEntry {
+// portEntries appends to out the port entries of the source rule; of a rule
+// without any, or without a source, one of all its points.
+func portEntries(out []portEntry, r *model.ListRule) []portEntry {
 	if r.Ref.IsZero() || len(r.Ref.Rule().Ports) < 2 {
-		return []portEntry{{r.L4, r.L4[0].First}}
+		return append(out, portEntry{r.L4, r.L4[0].First})
 	}
-	var out []portEntry
 	var before model.L4Set
 	for _, p := range r.Ref.Rule().Ports {
 		out = append(out, portEntry{subtract(p.L4(), before), p.L4().First})
