@@ -172,6 +172,11 @@ func checkDiff(c *synth.Cluster) error {
 			return err
 		}
 	}
+	if got.Pods == PodsByLabels {
+		if err := shownOnce(got); err != nil {
+			return err
+		}
+	}
 	for i := range want {
 		if err := covered(old, in, got, &want[i]); err != nil {
 			return err
@@ -192,6 +197,45 @@ func meetsCondition(c *condition, in []model.Atom) bool {
 		}
 	}
 	return !slices.ContainsFunc(c.none, func(a model.Atom) bool { return slices.Contains(in, a) })
+}
+
+// shownOnce holds that what is shown at a pod is not shown at one with fewer
+// policies too.
+func shownOnce(d *Diff) error {
+	for i := range d.Classes {
+		for j := range d.Classes {
+			a, b := &d.Classes[i], &d.Classes[j]
+			if i == j || !allIn(a.Before, b.Before) || !allIn(a.After, b.After) {
+				continue
+			}
+			for k := range b.Changes {
+				dir := model.Egress
+				if b.Changes[k].Direction == "ingress" {
+					dir = model.Ingress
+				}
+				p := packetOf(dir, &b.Changes[k].Witness)
+				for l := range a.Changes {
+					if ch := &a.Changes[l]; holds(ch, p) && slices.Contains(ch.Before.By, b.Changes[k].Witness.Before) && slices.Contains(ch.After.By, b.Changes[k].Witness.After) {
+						return fmt.Errorf("%s is shown at %s and at %s: %+v", p, a.Example, b.Example, ch)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// packetOf reads a witness.
+func packetOf(dir model.Direction, w *DiffWitness) oracle.Packet {
+	p := oracle.Packet{Direction: dir, In: w.In}
+	if dir == model.Egress {
+		p.Addr = netip.MustParseAddr(w.Dst)
+	} else {
+		p.Addr = netip.MustParseAddr(w.Src)
+	}
+	proto, _ := model.ParseProto(w.Proto, model.FamilyOf(p.Addr))
+	p.L4 = model.L4Of(proto, w.Port)
+	return p
 }
 
 // covered holds that one entry has the packet: at the pod's own class, or where
@@ -258,14 +302,7 @@ func sound(old, in oracle.Input, c *ClassDiff, inv *model.Inventory) error {
 		if ch.Direction == "ingress" {
 			dir = model.Ingress
 		}
-		w := oracle.Packet{Direction: dir, In: ch.Witness.In}
-		addr := ch.Witness.Dst
-		if dir == model.Ingress {
-			addr = ch.Witness.Src
-		}
-		w.Addr = netip.MustParseAddr(addr)
-		proto, _ := model.ParseProto(ch.Witness.Proto, model.FamilyOf(w.Addr))
-		w.L4 = model.L4Of(proto, ch.Witness.Port)
+		w := packetOf(dir, &ch.Witness)
 		a, b := oracle.Decide(old, pod, w), oracle.Decide(in, pod, w)
 		if nameOf(a) != ch.Witness.Before || nameOf(b) != ch.Witness.After || !holds(ch, w) {
 			return fmt.Errorf("%s witness %s: %v, then %v, but the entry is %+v", c.Example, w, a, b, ch)
