@@ -29,6 +29,7 @@ type Analysis struct {
 	numbers           func() map[*model.Policy]int // in evaluation order, from 0
 	space             func() *pods.Space
 	orders            orders
+	effects           bool // orders look for effects too
 	grouped           once[[]*group]
 	warnings          warnings
 }

@@ -1,6 +1,9 @@
 package verify
 
 import (
+	"cmp"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 	"sync"
 
@@ -156,13 +159,43 @@ func (c *crowd) compare(a, b *model.Policy, d model.Direction, x, y tables, n in
 		return space.Same
 	}
 	for i := range x {
-		if diff := space.CompareTables(x[i], y[i], judge); len(diff) > 0 {
+		if found := mostSpecific(space.CompareTables(x[i], y[i], judge)); found != nil {
 			return &conflict{
-				a:      model.RuleRef{Policy: a, Direction: d, Index: int(diff[0].A) - n},
-				b:      model.RuleRef{Policy: b, Direction: d, Index: int(diff[0].B) - n},
-				packet: diff[0].Witness, pod: c.pod,
+				a:      model.RuleRef{Policy: a, Direction: d, Index: int(found.A) - n},
+				b:      model.RuleRef{Policy: b, Direction: d, Index: int(found.B) - n},
+				packet: found.Witness, pod: c.pod,
 			}
 		}
 	}
 	return nil
+}
+
+// mostSpecific returns the block that tells a reader most: one that takes nothing
+// for granted of unresolved names, of those the one with the fewest addresses, such
+// as the one address that a rule was written for. It returns nil without any.
+func mostSpecific(blocks []space.Difference) *space.Difference {
+	var best *space.Difference
+	var size addresses
+	for i := range blocks {
+		b := &blocks[i]
+		n := addressesOf(b)
+		if best == nil || cmp.Or(cmp.Compare(len(b.Witness.In), len(best.Witness.In)), n.compare(size)) < 0 {
+			best, size = b, n
+		}
+	}
+	return best
+}
+
+// addresses is a number of addresses less one, in 128 bits.
+type addresses struct{ hi, lo uint64 }
+
+func addressesOf(b *space.Difference) addresses {
+	first, last := b.First.As16(), b.Last.As16()
+	lo, borrow := bits.Sub64(binary.BigEndian.Uint64(last[8:]), binary.BigEndian.Uint64(first[8:]), 0)
+	hi, _ := bits.Sub64(binary.BigEndian.Uint64(last[:8]), binary.BigEndian.Uint64(first[:8]), borrow)
+	return addresses{hi, lo}
+}
+
+func (n addresses) compare(m addresses) int {
+	return cmp.Or(cmp.Compare(n.hi, m.hi), cmp.Compare(n.lo, m.lo))
 }

@@ -66,6 +66,7 @@ type check struct {
 var checks = []check{
 	{[]model.Code{model.ShadowedRule, model.RedundantRule}, deadRules},
 	{[]model.Code{model.UnreachablePeer}, unreachablePeers},
+	{[]model.Code{model.NoEffect}, noEffect},
 	{[]model.Code{model.PriorityConflict, model.PriorityTie}, equalPriorities},
 	{[]model.Code{model.OverriddenPolicy}, overriddenPolicies},
 	{[]model.Code{model.UnknownReference, model.NoAddresses}, peerAddresses},
@@ -81,6 +82,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 	r := &Report{Findings: []model.Finding{}}
 	r.add(&o, in.Findings)
 	a := NewAnalysis(in, o.Options)
+	a.effects = o.wants(model.NoEffect)
 	for _, c := range checks {
 		if !slices.ContainsFunc(c.codes, o.wants) {
 			continue

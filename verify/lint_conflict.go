@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -29,7 +28,7 @@ func equalPriorities(ctx context.Context, a *Analysis) ([]model.Finding, error) 
 	var out []model.Finding
 	for _, at := range byPriority(groups) {
 		priority, pairs := at[0].policies[0].Priority, pairsOf(at)
-		for batch := range slices.Chunk(pairs, pairsAtOnce) {
+		for batch := range batches(pairs, pairsAtOnce) {
 			found := make([][]model.Finding, len(batch))
 			err := inParallel(ctx, len(batch), func(i int) error {
 				found[i] = finder.judge(&batch[i])

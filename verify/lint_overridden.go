@@ -61,7 +61,7 @@ func (o *order) overriddenPolicy(p *model.Policy) model.Finding {
 			}
 		}
 	}
-	out := o.finding(model.OverriddenPolicy, p.Pos, "no rule of %s is ever reached: %s %s every packet of them first%s",
+	out := o.finding(model.OverriddenPolicy, p.Pos, "no rule of %s is ever reached: %s %s all their packets first%s",
 		p.Ref(), policyNames(takers), plural(len(takers), "takes", "take"), assuming(&first.rule.Witness))
 	out = aboutPolicy(out, p)
 	for _, q := range takers[:min(len(takers), space.MaxCover)] {

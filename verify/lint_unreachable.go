@@ -76,13 +76,7 @@ func (o *order) earlier(r model.RuleRef, e *deadEntry) (string, model.Pos) {
 		return "an earlier port entry", rule.Pos
 	}
 	for i := range rule.Peers[:e.index] {
-		p := &rule.Peers[i]
-		for _, prefix := range o.resolver.Peer(p, r.Direction).Prefixes {
-			if prefix.Contains(w.Addr) {
-				return p.String(), p.Pos
-			}
-		}
-		if slices.Contains(w.In, model.Atom(p.String())) {
+		if p := &rule.Peers[i]; o.peerMatches(p, r.Direction, w) {
 			return p.String(), p.Pos
 		}
 	}

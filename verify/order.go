@@ -18,7 +18,6 @@ type order struct {
 	scope    model.Scope
 	resolver *compiler.Resolver
 	fates    [][2][]ruleFate // by number of the policy and direction
-	subjects [][]*judged     // by number of the policy: those that stand for all its pods
 	// unknown are policies with more relevant pods than can be looked at: nothing
 	// is said of them.
 	unknown []bool
@@ -27,6 +26,9 @@ type order struct {
 // ruleFate is what becomes of one rule at all subjects of its policy.
 type ruleFate struct {
 	own, live bool
+	// effect: some packet has another verdict without the rule. exempt: it is a
+	// cover-all deny that the guide recommends.
+	effect, exempt bool
 	// otherwise: of a dead rule, some of its packets are decided otherwise.
 	otherwise bool
 	// at is the subject that rule speaks of, where own: one at which the rule is
@@ -36,6 +38,10 @@ type ruleFate struct {
 	// dead are the entries of a live rule that never match first.
 	dead []deadEntry
 }
+
+// idle reports whether the rule is reached, and nothing shows that it has an
+// effect or should be there without.
+func (f *ruleFate) idle() bool { return f.live && !f.effect && !f.exempt }
 
 // deadEntry is a peer or port entry that no packet reaches, as seen at a subject.
 type deadEntry struct {
@@ -50,6 +56,7 @@ type judged struct {
 	subject
 	wanted []*model.Policy // in evaluation order, each once
 	rules  [2][][]space.RuleAnalysis
+	idle   [2][][]bool // live and without effect; nil unless asked for
 }
 
 // ref returns the rule at index i of the subject's list.
@@ -64,37 +71,51 @@ func (j *judged) ref(d model.Direction, i int32) model.RuleRef {
 	return model.RuleRef{}
 }
 
-// of returns the analysis of p's rules, nil where j was not asked for p.
-func (j *judged) of(p *model.Policy, d model.Direction) []space.RuleAnalysis {
+// of returns the analysis of p's rules and which of them are idle, nil where j was
+// not asked.
+func (j *judged) of(p *model.Policy, d model.Direction) (rules []space.RuleAnalysis, idle []bool) {
 	i, ok := slices.BinarySearchFunc(j.wanted, p, model.ComparePolicies)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	return j.rules[d][i]
+	return j.rules[d][i], j.idle[d][i]
 }
 
-// analyse looks at the rules of wanted. Policies behind the last of them do not
-// matter to them.
-func (j *judged) analyse(r *compiler.Resolver, families []model.Family) {
+// analyse looks at the rules of wanted, and at their effects.
+func (j *judged) analyse(o *order, effects bool) {
 	slices.SortFunc(j.wanted, model.ComparePolicies)
 	j.wanted = slices.Compact(j.wanted)
-	last := j.wanted[len(j.wanted)-1]
-	policies := j.policies[:slices.Index(j.policies, last)+1]
+	policies := j.policies
+	if !effects { // policies behind those that are wanted do not matter to them
+		last := j.wanted[len(j.wanted)-1]
+		policies = policies[:slices.Index(policies, last)+1]
+	}
 	for _, d := range model.Directions {
-		j.rules[d] = make([][]space.RuleAnalysis, len(j.wanted))
-		if !slices.ContainsFunc(j.wanted, func(p *model.Policy) bool { return len(p.Rules(d)) > 0 }) {
-			continue
+		j.rules[d], j.idle[d] = make([][]space.RuleAnalysis, len(j.wanted)), make([][]bool, len(j.wanted))
+		if slices.ContainsFunc(j.wanted, func(p *model.Policy) bool { return len(p.Rules(d)) > 0 }) {
+			j.analyseDirection(o, d, policies, effects)
 		}
-		found := space.Analyse(r.RuleList(policies, d, compiler.ForAnalysis), families...).Rules
-		k := 0
-		for _, p := range policies {
-			n := len(p.Rules(d))
-			if k < len(j.wanted) && j.wanted[k] == p {
-				j.rules[d][k] = slices.Clone(found[:n])
-				k++
+	}
+}
+
+func (j *judged) analyseDirection(o *order, d model.Direction, policies []*model.Policy, effects bool) {
+	list := o.resolver.RuleList(policies, d, compiler.ForAnalysis)
+	found := space.Analyse(list, o.a.Families...)
+	var idle []bool
+	if effects {
+		idle = found.Idle(list, o.a.Families...)
+	}
+	k, from := 0, 0
+	for _, p := range policies {
+		to := from + len(p.Rules(d))
+		if k < len(j.wanted) && j.wanted[k] == p {
+			j.rules[d][k] = slices.Clone(found.Rules[from:to])
+			if effects {
+				j.idle[d][k] = slices.Clone(idle[from:to])
 			}
-			found = found[n:]
+			k++
 		}
+		from = to
 	}
 }
 
@@ -106,6 +127,7 @@ func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.R
 		return nil, err
 	}
 	minimal := o.newRound()
+	minimal.effects = a.effects
 	for _, g := range groups {
 		if g.err != nil {
 			o.skip(g, g.err)
@@ -120,9 +142,14 @@ func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.R
 	if err := minimal.run(ctx); err != nil {
 		return nil, err
 	}
-	o.subjects = minimal.of
 	for n, js := range minimal.of {
 		o.mergeAll(n, js)
+	}
+	if a.effects {
+		o.mergeAllEffects(minimal.of)
+		if err := o.joinEffects(ctx, groups); err != nil {
+			return nil, err
+		}
 	}
 	return o, o.tell(ctx, groups)
 }
@@ -162,6 +189,7 @@ func (o *order) tell(ctx context.Context, groups []*group) error {
 func newOrderOf(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.Resolver, subjects []subject) (*order, error) {
 	o := a.emptyOrder(scope, r)
 	all := o.newRound()
+	all.effects = a.effects
 	for _, s := range subjects {
 		for _, p := range s.policies {
 			all.want(p, s)
@@ -170,10 +198,12 @@ func newOrderOf(ctx context.Context, a *Analysis, scope model.Scope, r *compiler
 	if err := all.run(ctx); err != nil {
 		return nil, err
 	}
-	o.subjects = all.of
 	for n, js := range all.of {
 		o.mergeAll(n, js)
 		o.tellAll(n, js)
+	}
+	if a.effects {
+		o.mergeAllEffects(all.of)
 	}
 	return o, nil
 }
@@ -212,7 +242,7 @@ func (o *order) hasDead(p *model.Policy) bool {
 func (o *order) mergeAll(n int, js []*judged) {
 	for _, j := range js {
 		for _, d := range model.Directions {
-			rules := j.of(o.a.Policies[n], d)
+			rules, _ := j.of(o.a.Policies[n], d)
 			for i := range rules {
 				o.fates[n][d][i].merge(j, &rules[i])
 			}
@@ -259,7 +289,7 @@ func (e *deadEntry) of(r *space.RuleAnalysis) *space.EntryAnalysis {
 func (o *order) tellAll(n int, js []*judged) {
 	for _, j := range js {
 		for _, d := range model.Directions {
-			rules := j.of(o.a.Policies[n], d)
+			rules, _ := j.of(o.a.Policies[n], d)
 			for i := range rules {
 				f, r := &o.fates[n][d][i], &rules[i]
 				if !r.Own || f.live {
@@ -282,6 +312,8 @@ type round struct {
 	known map[string]*judged
 	all   []*judged
 	of    [][]*judged // by number of the policy
+	// effects asks whether rules have an effect as well.
+	effects bool
 }
 
 func (o *order) newRound() *round {
@@ -304,7 +336,7 @@ func (r *round) want(p *model.Policy, s subject) {
 
 func (r *round) run(ctx context.Context) error {
 	return inParallel(ctx, len(r.all), func(i int) error {
-		r.all[i].analyse(r.o.resolver, r.o.a.Families)
+		r.all[i].analyse(r.o, r.effects)
 		return nil
 	})
 }

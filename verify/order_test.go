@@ -18,7 +18,7 @@ import (
 )
 
 // orderCodes are the codes that the oracle knows.
-var orderCodes = []model.Code{model.ShadowedRule, model.RedundantRule, model.UnreachablePeer,
+var orderCodes = []model.Code{model.ShadowedRule, model.RedundantRule, model.UnreachablePeer, model.NoEffect,
 	model.PriorityConflict, model.PriorityTie, model.OverriddenPolicy}
 
 // soak returns n times the factor of TRAFFICPOLICY_SOAK.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -36,8 +37,7 @@ func byPriority(groups []*group) [][]*group {
 // pairsOf returns the pairs of groups whose matchLabels one pod can meet, each
 // once. It looks at the pairs of key sets that occur and joins on the values of
 // the keys that both have, so its cost is that of the answer.
-func pairsOf(groups []*group) []groupPair {
-	var out []groupPair
+func pairsOf(groups []*group) iter.Seq[groupPair] {
 	scopes := map[string]*labelIndex{}
 	var order []*labelIndex // global first
 	scope := func(ns string) *labelIndex {
@@ -51,22 +51,21 @@ func pairsOf(groups []*group) []groupPair {
 	for _, g := range groups {
 		scope(g.policies[0].Namespace).add(g)
 	}
-	for _, x := range order {
-		for i, s := range x.sets {
-			for _, u := range x.sets[:i+1] {
-				out = s.join(out, u)
-			}
-		}
-		if x == global {
-			continue
-		}
-		for _, s := range x.sets {
-			for _, u := range global.sets {
-				out = s.join(out, u)
+	return func(yield func(groupPair) bool) {
+		for _, x := range order {
+			for i, s := range x.sets {
+				others := x.sets[:i+1]
+				if x != global {
+					others = slices.Concat(others, global.sets)
+				}
+				for _, u := range others {
+					if !s.join(u, yield) {
+						return
+					}
+				}
 			}
 		}
 	}
-	return out
 }
 
 // labelIndex holds the groups of one namespace by the keys of their matchLabels.
@@ -98,9 +97,10 @@ func (x *labelIndex) add(g *group) {
 	s.groups = append(s.groups, g)
 }
 
-// join appends the pairs of a group of s and one of u that agree on the keys that
-// both have; where s and u are one, each pair once.
-func (s *keySet) join(out []groupPair, u *keySet) []groupPair {
+// join yields the pairs of a group of s and one of u that agree on the keys that
+// both have; where s and u are one, each pair once. It reports false where yield
+// does.
+func (s *keySet) join(u *keySet, yield func(groupPair) bool) bool {
 	var common []string
 	for _, k := range s.keys {
 		if slices.Contains(u.keys, k) {
@@ -113,10 +113,12 @@ func (s *keySet) join(out []groupPair, u *keySet) []groupPair {
 			v := valuesOf(g, common)
 			byValues[v] = append(byValues[v], g)
 			for _, h := range byValues[v] {
-				out = append(out, groupPair{h, g})
+				if !yield(groupPair{h, g}) {
+					return false
+				}
 			}
 		}
-		return out
+		return true
 	}
 	for _, g := range u.groups {
 		v := valuesOf(g, common)
@@ -124,10 +126,12 @@ func (s *keySet) join(out []groupPair, u *keySet) []groupPair {
 	}
 	for _, g := range s.groups {
 		for _, h := range byValues[valuesOf(g, common)] {
-			out = append(out, groupPair{h, g})
+			if !yield(groupPair{h, g}) {
+				return false
+			}
 		}
 	}
-	return out
+	return true
 }
 
 func valuesOf(g *group, keys []string) string {
@@ -162,6 +166,25 @@ func (p *groupPair) each(f func(a, b *model.Policy)) {
 			} else {
 				f(b, a)
 			}
+		}
+	}
+}
+
+// batches returns pairs in slices of n, the last one shorter. A slice is good until
+// the next.
+func batches(pairs iter.Seq[groupPair], n int) iter.Seq[[]groupPair] {
+	return func(yield func([]groupPair) bool) {
+		batch := make([]groupPair, 0, n)
+		for p := range pairs {
+			if batch = append(batch, p); len(batch) == n {
+				if !yield(batch) {
+					return
+				}
+				batch = batch[:0]
+			}
+		}
+		if len(batch) > 0 {
+			yield(batch)
 		}
 	}
 }
