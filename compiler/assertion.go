@@ -235,7 +235,11 @@ func (d *decoder) assertedPeers(a *Assertion, n *yaml.Node, p *path, f *fields) 
 			d.peerGroup(a, item, at.item(i))
 			continue
 		}
+		before := len(d.findings)
 		a.Peers = append(a.Peers, AssertedPeer{Peer: d.peer(own, item, at.item(i))})
+		for j := before; j < len(d.findings); j++ { // own is no policy that the user has seen
+			d.findings[j].Message = strings.Replace(d.findings[j].Message, "a GlobalTrafficPolicy has none of its own", "the pods are of every namespace", 1)
+		}
 		if d.full {
 			return
 		}

@@ -230,7 +230,7 @@ func (p Port) L4() L4Range {
 // String returns the entry as a reader would name it: "TCP 80-90", "UDP", "ICMP".
 func (p Port) String() string {
 	switch {
-	case p.Proto == ICMP, p.First == 0 && p.Last == 65535:
+	case !p.Proto.HasPorts(), p.First == 0 && p.Last == 65535:
 		return p.Proto.String()
 	case p.First == p.Last:
 		return fmt.Sprintf("%s %d", p.Proto, p.First)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -61,6 +62,34 @@ func portNames(set model.L4Set) []string {
 		for _, p := range r.Split() {
 			out = append(out, p.String())
 		}
+	}
+	return out
+}
+
+// PortText returns Ports as a sentence has them: "every protocol and port",
+// "TCP 80, UDP", or where that is shorter "everything but UDP 53".
+func (c *Change) PortText() string {
+	if c.l4.IsEvery() {
+		return "every protocol and port"
+	}
+	if rest := portNames(complement(c.l4)); len(rest) < len(c.Ports) {
+		return "everything but " + strings.Join(rest, ", ")
+	}
+	return strings.Join(c.Ports, ", ")
+}
+
+// complement returns the points that are not in set.
+func complement(set model.L4Set) model.L4Set {
+	var out model.L4Set
+	next := model.L4(0)
+	for _, r := range set {
+		if next < r.First {
+			out = append(out, model.L4Range{First: next, Last: r.First - 1})
+		}
+		next = r.Last + 1
+	}
+	if next <= model.L4Last {
+		out = append(out, model.L4Range{First: next, Last: model.L4Last})
 	}
 	return out
 }

@@ -74,9 +74,11 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(
 		c.compileCmd(common),
 		c.configCmd(),
+		c.diffCmd(common),
 		c.explainCmd(),
 		c.lintCmd(common),
 		c.listCmd(common),
+		c.proveCmd(common),
 		c.simulateCmd(common),
 		c.versionCmd(),
 	)

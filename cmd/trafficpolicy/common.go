@@ -144,18 +144,27 @@ func (f *commonFlags) loadValid(ctx context.Context, c *command, extra []string)
 	if err != nil {
 		return nil, err
 	}
+	return in, c.checkInput(in, map[string]bool{})
+}
+
+// checkInput is what loadValid does with the findings of an input. Warnings that
+// said holds are not repeated.
+func (c *command) checkInput(in *compiler.Input, said map[string]bool) error {
 	var b strings.Builder
 	for i := range in.Findings {
 		switch fd := &in.Findings[i]; {
 		case fd.Severity != model.Error:
 		case in.OfInventory(fd):
-			c.warnf("left out of the inventory: %s: %s [%s]", fd.Pos(), fd.Message, fd.Code)
+			if text := fmt.Sprintf("left out of the inventory: %s: %s [%s]", fd.Pos(), fd.Message, fd.Code); !said[text] {
+				said[text] = true
+				c.warnf("%s", text)
+			}
 		default:
 			fmt.Fprintf(&b, "\n%s: %s: %s [%s]", fd.Pos(), fd.Severity, fd.Message, fd.Code)
 		}
 	}
 	if b.Len() > 0 {
-		return nil, fmt.Errorf("the input is invalid:%s", b.String())
+		return fmt.Errorf("the input is invalid:%s", b.String())
 	}
-	return in, nil
+	return nil
 }
