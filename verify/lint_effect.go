@@ -79,20 +79,27 @@ func (o *order) next(r model.RuleRef, s *judged, p *space.Packet) (model.RuleRef
 // matches reports whether r matches p.
 func (o *order) matches(r model.RuleRef, p *space.Packet) bool {
 	rule := r.Rule()
-	if !model.PortsL4(rule.Ports).Contains(p.L4) {
+	port := func(e model.Port) bool { return e.L4().Contains(p.L4) }
+	if len(rule.Ports) > 0 && !slices.ContainsFunc(rule.Ports, port) {
 		return false
 	}
-	return len(rule.Peers) == 0 || slices.ContainsFunc(rule.Peers, func(peer model.Peer) bool {
-		return o.peerMatches(&peer, r.Direction, p)
-	})
+	for i := range rule.Peers {
+		if o.peerMatches(&rule.Peers[i], r.Direction, p) {
+			return true
+		}
+	}
+	return len(rule.Peers) == 0
 }
 
 // peerMatches reports whether a peer of a rule of direction d matches p.
 func (o *order) peerMatches(peer *model.Peer, d model.Direction, p *space.Packet) bool {
+	if peer.Kind == model.PeerCIDR {
+		return peer.CIDR.Contains(p.Addr)
+	}
 	for _, prefix := range o.resolver.Peer(peer, d).Prefixes {
 		if prefix.Contains(p.Addr) {
 			return true
 		}
 	}
-	return slices.Contains(p.In, model.Atom(peer.String()))
+	return len(p.In) > 0 && slices.Contains(p.In, model.Atom(peer.String()))
 }

@@ -71,6 +71,12 @@ func (j *judged) ref(d model.Direction, i int32) model.RuleRef {
 	return model.RuleRef{}
 }
 
+// has reports whether j was asked for p.
+func (j *judged) has(p *model.Policy) bool {
+	_, ok := slices.BinarySearchFunc(j.wanted, p, model.ComparePolicies)
+	return ok
+}
+
 // of returns the analysis of p's rules and which of them are idle, nil where j was
 // not asked.
 func (j *judged) of(p *model.Policy, d model.Direction) (rules []space.RuleAnalysis, idle []bool) {
@@ -151,13 +157,14 @@ func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.R
 			return nil, err
 		}
 	}
-	return o, o.tell(ctx, groups)
+	return o, o.tell(ctx, groups, minimal)
 }
 
 // tell asks, for policies with dead rules, the pods that have no label more than
-// the policy asks for which rules take their packets.
-func (o *order) tell(ctx context.Context, groups []*group) error {
+// the policy asks for which rules take their packets. Many are minimal pods too.
+func (o *order) tell(ctx context.Context, groups []*group, minimal *round) error {
 	exact := o.newRound()
+	exact.done = minimal.known
 	for _, g := range groups {
 		var subjects []pods.Pod
 		for _, p := range g.policies {
@@ -314,6 +321,7 @@ type round struct {
 	of    [][]*judged // by number of the policy
 	// effects asks whether rules have an effect as well.
 	effects bool
+	done    map[string]*judged // subjects of an earlier round, which may have the answer
 }
 
 func (o *order) newRound() *round {
@@ -322,7 +330,11 @@ func (o *order) newRound() *round {
 
 // want has p judged at s. Subjects with the same policies are one.
 func (r *round) want(p *model.Policy, s subject) {
-	key := r.key(s.policies)
+	key, n := r.key(s.policies), r.o.a.numbers()[p]
+	if j := r.done[key]; j != nil && j.has(p) {
+		r.of[n] = append(r.of[n], j)
+		return
+	}
 	j := r.known[key]
 	if j == nil {
 		j = &judged{subject: s}
@@ -330,7 +342,6 @@ func (r *round) want(p *model.Policy, s subject) {
 		r.all = append(r.all, j)
 	}
 	j.wanted = append(j.wanted, p)
-	n := r.o.a.numbers()[p]
 	r.of[n] = append(r.of[n], j)
 }
 
