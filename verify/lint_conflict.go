@@ -90,7 +90,7 @@ func (c *conflictFinder) conflictFinding(x *conflict) model.Finding {
 	does := func(r model.RuleRef) string { return does(r.Rule().Action) + " " + packetName(&x.packet) }
 	f := model.NewFinding(model.PriorityConflict, a.Pos, fmt.Sprintf(
 		"%s and %s have equal priority %d and decide %s differently for pods such as %s: %s %s it, %s %s it%s",
-		a.Ref(), b.Ref(), a.Priority, packetName(&x.packet), s.name, x.a, verb(x.a), x.b, verb(x.b), assuming(&x.packet)))
+		a.Ref(), b.Ref(), a.Priority, packetName(&x.packet), s.name(), x.a, verb(x.a), x.b, verb(x.b), assuming(&x.packet)))
 	f = aboutPolicy(f, a)
 	f.Related = []model.Related{relatedRule(x.b, does(x.b)), relatedRule(x.a, does(x.a)+", and is tried first")}
 	f.Witness = s.witness(x.a.Direction, &x.packet)
@@ -104,7 +104,7 @@ func (c *conflictFinder) tieFinding(a, b *model.Policy, at *crowd) model.Finding
 	s := c.analysis.hypothetical(at.pod)
 	f := model.NewFinding(model.PriorityTie, a.Pos, fmt.Sprintf(
 		"%s and %s have equal priority %d and select the same pods, such as %s: no packet depends on which is tried first, until one of them changes",
-		a.Ref(), b.Ref(), a.Priority, s.name))
+		a.Ref(), b.Ref(), a.Priority, s.name()))
 	f = aboutPolicy(f, a)
 	f.Related = []model.Related{relatedPolicy(b, "has the same priority")}
 	f.Suggestion = "give the two policies different priorities, or merge them"

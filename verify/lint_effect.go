@@ -24,19 +24,19 @@ func noEffect(ctx context.Context, a *Analysis) ([]model.Finding, error) {
 
 func (o *order) idleRule(r model.RuleRef, f *ruleFate) model.Finding {
 	w := &f.rule.Witness
-	follows := "the default deny does"
+	follows := "the default deny does too"
 	next, known := o.next(r, f.at, w)
 	switch {
 	case !known:
-		follows = "what follows does"
+		follows = "what follows does too"
 	case !next.IsZero():
-		follows = next.String() + " does"
+		follows = next.String() + " does too"
 	}
-	if rule := r.Rule(); rule.Action == model.Reject && (next.IsZero() || next.Rule().Action == model.Deny) {
+	if rule := r.Rule(); known && rule.Action == model.Reject && (next.IsZero() || next.Rule().Action == model.Deny) {
 		follows += ", though silently"
 	}
 	decides := does(r.Rule().Action)
-	out := o.finding(model.NoEffect, r.Rule().Pos, "no packet has another verdict without the %s: where it %s, as %s, %s too%s",
+	out := o.finding(model.NoEffect, r.Rule().Pos, "no packet has another verdict without the %s: where it %s, as %s, %s%s",
 		r.Rule().Action, decides, packetName(w), follows, assuming(w))
 	out = aboutRule(out, r)
 	if !next.IsZero() {

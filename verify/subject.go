@@ -14,12 +14,27 @@ import (
 // subject is a pod that stands for all that the same policies select.
 type subject struct {
 	policies []*model.Policy // in evaluation order
-	name     string          // as simulate takes it
-	// byLabels is the same pod by its labels, which no inventory need hold: it has
-	// no address and no node. exempt are the addresses that policies do not judge
-	// at the pod itself, its own and its node's.
+	// byLabels is the pod as simulate takes it, NAMESPACE?k=v: a pod that no
+	// inventory need hold, without an address and a node.
 	byLabels string
-	exempt   []netip.Addr
+	named    []namedPod // some of those of the inventory, the first ones that have an address first
+}
+
+// namedPod is a pod of the inventory.
+type namedPod struct {
+	ref       string
+	addressed bool
+	// exempt are the addresses whose packets policies do not judge at the pod: its
+	// own and its node's.
+	exempt []netip.Addr
+}
+
+// name returns the pod as simulate takes it.
+func (s *subject) name() string {
+	if len(s.named) > 0 {
+		return s.named[0].ref
+	}
+	return s.byLabels
 }
 
 // hypothetical returns the subject of a pod that could exist.
@@ -28,40 +43,59 @@ func (a *Analysis) hypothetical(p *pods.Pod) subject {
 	if ns == "" {
 		ns = a.space().FreeNamespace()
 	}
-	name := ns + "?" + p.Labels.String()
-	return subject{policies: p.Policies, name: name, byLabels: name}
+	return subject{policies: p.Policies, byLabels: ns + "?" + p.Labels.String()}
 }
 
 // governed returns a subject for each class of the pods and pod templates of the
 // inventory that policies are enforced on, in the order of their first pod.
 func (a *Analysis) governed() []subject {
-	var out []subject
-	seen := map[string]bool{}
+	var out []*subject
+	seen := map[string]*subject{}
 	key := a.policyKeys()
-	add := func(s subject) {
-		if k := key(s.policies); len(s.policies) > 0 && !seen[k] {
-			seen[k] = true
-			out = append(out, s)
+	class := func(p *model.Pod) *subject {
+		policies := a.Index().Governing(p, a.Options)
+		if len(policies) == 0 {
+			return &subject{}
 		}
+		k := key(policies)
+		if seen[k] == nil {
+			seen[k] = &subject{policies: policies, byLabels: p.Namespace + "?" + p.Labels.String()}
+			out = append(out, seen[k])
+		}
+		return seen[k]
 	}
 	nodes := map[string][]netip.Addr{}
 	for _, n := range a.Inventory.Nodes {
 		nodes[n.Name] = append(nodes[n.Name], n.Addresses...)
 	}
 	for _, p := range a.Inventory.Pods {
-		add(subject{
-			policies: a.Index().Governing(p, a.Options),
-			name:     p.Ref(),
-			byLabels: p.Namespace + "?" + p.Labels.String(),
-			exempt:   slices.Concat(p.IPs, nodes[p.NodeName]),
-		})
+		s := class(p)
+		if len(s.named) < enoughNamed || len(p.IPs) > 0 && !s.named[enoughNamed-1].addressed {
+			s.add(namedPod{p.Ref(), len(p.IPs) > 0, slices.Concat(p.IPs, nodes[p.NodeName])})
+		}
 	}
 	for _, t := range a.Inventory.Templates {
-		name := t.Namespace + "?" + t.Labels.String()
-		p := &model.Pod{Namespace: t.Namespace, PodMeta: t.PodMeta}
-		add(subject{policies: a.Index().Governing(p, a.Options), name: name, byLabels: name})
+		class(&model.Pod{Namespace: t.Namespace, PodMeta: t.PodMeta})
 	}
-	return out
+	all := make([]subject, len(out))
+	for i, s := range out {
+		all[i] = *s
+	}
+	return all
+}
+
+// enoughNamed is how many pods of a class are kept to choose from: a packet has to
+// be of another than the pod it is judged at.
+const enoughNamed = 4
+
+// add puts p behind the pods that are not worse.
+func (s *subject) add(p namedPod) {
+	i := len(s.named)
+	for i > 0 && p.addressed && !s.named[i-1].addressed {
+		i--
+	}
+	s.named = slices.Insert(s.named, i, p)
+	s.named = s.named[:min(len(s.named), enoughNamed)]
 }
 
 // policyKeys returns a function that spells a list of policies, equal lists alike.
@@ -79,9 +113,12 @@ func (a *Analysis) policyKeys() func([]*model.Policy) string {
 
 // witness returns the packet p of direction d at s as simulate takes it.
 func (s *subject) witness(d model.Direction, p *space.Packet) *model.Witness {
-	pod := s.name
-	if slices.Contains(s.exempt, p.Addr) {
-		pod = s.byLabels
+	pod := s.byLabels
+	for _, n := range s.named {
+		if !slices.Contains(n.exempt, p.Addr) {
+			pod = n.ref
+			break
+		}
 	}
 	w := &model.Witness{Src: pod, Dst: p.Addr.String(), Proto: p.L4.Proto().String(), Port: p.L4.Port()}
 	if d == model.Ingress {
