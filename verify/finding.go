@@ -33,6 +33,15 @@ func (o *order) finding(c model.Code, pos model.Pos, format string, args ...any)
 	return f
 }
 
+// remove returns the suggestion to do what, which may be wrong in another cluster
+// than the inventory's.
+func (o *order) remove(what string) string {
+	if o.scope == model.InInventory {
+		return what + ", if it is so in every cluster that the policies are for"
+	}
+	return what
+}
+
 // aboutRule returns f as a finding about the rule r.
 func aboutRule(f model.Finding, r model.RuleRef) model.Finding {
 	f.Policy, f.Rule = r.Policy.Ref(), r.String()

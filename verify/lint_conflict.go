@@ -103,7 +103,7 @@ func verb(r model.RuleRef) string { return does(r.Rule().Action) }
 func (c *conflictFinder) tieFinding(a, b *model.Policy, at *crowd) model.Finding {
 	s := c.analysis.hypothetical(at.pod)
 	f := model.NewFinding(model.PriorityTie, a.Pos, fmt.Sprintf(
-		"%s and %s have equal priority %d and select the same pods, such as %s: no packet depends on which is tried first, until one of them changes",
+		"%s and %s have equal priority %d and can select one pod, such as %s: no packet depends on which is tried first, until one of them changes",
 		a.Ref(), b.Ref(), a.Priority, s.name()))
 	f = aboutPolicy(f, a)
 	f.Related = []model.Related{relatedPolicy(b, "has the same priority")}

@@ -39,9 +39,9 @@ func (o *order) deadRule(r model.RuleRef, f *ruleFate) model.Finding {
 	}
 	out.RelatedOmitted = f.rule.Omitted
 	out.Witness = f.at.witness(r.Direction, &f.rule.Witness)
-	out.Suggestion = "delete the rule"
+	out.Suggestion = o.remove("delete the rule")
 	if f.otherwise {
-		out.Suggestion = moveBefore(r, taker) + ", or delete it"
+		out.Suggestion = moveBefore(r, taker) + ", or " + o.remove("delete it")
 	}
 	return out
 }

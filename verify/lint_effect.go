@@ -43,7 +43,7 @@ func (o *order) idleRule(r model.RuleRef, f *ruleFate) model.Finding {
 		out.Related = []model.Related{relatedRule(next, does(next.Rule().Action)+" "+packetName(w)+" too")}
 	}
 	out.Witness = f.at.witness(r.Direction, w)
-	out.Suggestion = "delete the rule, or accept it: # trafficpolicy:ignore TP104 REASON"
+	out.Suggestion = "accept it with # trafficpolicy:ignore TP104 REASON, or " + o.remove("delete the rule")
 	return out
 }
 

@@ -69,7 +69,7 @@ func (o *order) overriddenPolicy(p *model.Policy) model.Finding {
 	}
 	out.RelatedOmitted = max(0, len(takers)-space.MaxCover)
 	out.Witness = first.at.witness(direction, &first.rule.Witness)
-	out.Suggestion = "delete the policy, or change its priority"
+	out.Suggestion = "change its priority, or " + o.remove("delete the policy")
 	return out
 }
 

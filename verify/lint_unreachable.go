@@ -56,7 +56,7 @@ func (o *order) unreachable(r model.RuleRef, e *deadEntry) model.Finding {
 	}
 	out.Related = []model.Related{rel}
 	out.Witness = e.at.witness(r.Direction, &e.Witness)
-	out.Suggestion = "delete the entry"
+	out.Suggestion = o.remove("delete the entry")
 	return out
 }
 

@@ -216,6 +216,9 @@ func (c *command) warnLint(in *compiler.Input, r *verify.Report) {
 	if r.HiddenInvalid > 0 {
 		c.warnf("errors of the input that --only or --disable hides: %d; what they are about was not checked", r.HiddenInvalid)
 	}
+	for _, w := range r.Warnings {
+		c.warnf("%s", w)
+	}
 }
 
 // writeText writes the findings and a line that counts them.
