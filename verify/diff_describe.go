@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
@@ -66,16 +67,45 @@ func portNames(set model.L4Set) []string {
 	return out
 }
 
-// PortText returns Ports as a sentence has them: "every protocol and port",
-// "TCP 80, UDP", or where that is shorter "everything but UDP 53".
-func (c *Change) PortText() string {
-	if c.l4.IsEvery() {
+// PortText returns ports as entries of Ports name them in a sentence: "every
+// protocol and port", "TCP 80, UDP", or where that is shorter "everything but UDP 53".
+func PortText(ports []string) string {
+	set := portSet(ports)
+	if set.IsEvery() {
 		return "every protocol and port"
 	}
-	if rest := portNames(complement(c.l4)); len(rest) < len(c.Ports) {
+	if rest := portNames(complement(set)); len(rest) < len(ports) {
 		return "everything but " + strings.Join(rest, ", ")
 	}
-	return strings.Join(c.Ports, ", ")
+	return strings.Join(ports, ", ")
+}
+
+// portSet is the inverse of portNames.
+func portSet(names []string) model.L4Set {
+	var rs []model.L4Range
+	for _, s := range names {
+		name, ports, some := strings.Cut(s, " ")
+		proto, _ := model.ParseProto(name, model.IPv4)
+		first, last, isRange := strings.Cut(ports, "-")
+		switch a, b := portNumber(first), portNumber(last); {
+		case s == "any":
+			return model.EveryL4
+		case !proto.HasPorts():
+			rs = append(rs, model.L4Range{First: model.L4Of(proto, 0), Last: model.L4Of(proto, 0)})
+		case !some:
+			rs = append(rs, model.L4Range{First: model.L4Of(proto, 0), Last: model.L4Of(proto, 65535)})
+		case !isRange:
+			rs = append(rs, model.L4Range{First: model.L4Of(proto, a), Last: model.L4Of(proto, a)})
+		default:
+			rs = append(rs, model.L4Range{First: model.L4Of(proto, a), Last: model.L4Of(proto, b)})
+		}
+	}
+	return model.NewL4Set(rs...)
+}
+
+func portNumber(s string) uint16 {
+	n, _ := strconv.ParseUint(s, 10, 16)
+	return uint16(n)
 }
 
 // complement returns the points that are not in set.

@@ -79,6 +79,7 @@ func (c *command) root() *cobra.Command {
 		c.lintCmd(common),
 		c.listCmd(common),
 		c.proveCmd(common),
+		c.reachCmd(common),
 		c.simulateCmd(common),
 		c.versionCmd(),
 	)

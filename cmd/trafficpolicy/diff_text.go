@@ -126,7 +126,7 @@ func otherThan(ps []netip.Prefix, f model.Family) []netip.Prefix {
 
 // portText returns the ports of a change, cut where they are very many.
 func portText(ch *verify.Change) string {
-	parts := strings.Split(ch.PortText(), ", ")
+	parts := strings.Split(verify.PortText(ch.Ports), ", ")
 	n := min(len(parts), shownPrefixes)
 	return moreThan(strings.Join(parts[:n], ", "), len(parts)-n)
 }

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/tw"
 	"github.com/spf13/cobra"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -66,31 +64,14 @@ func writeList(w io.Writer, l *verify.Listing) error {
 	if len(l.Policies) == 0 {
 		return nil
 	}
-	var table strings.Builder
-	t := tablewriter.NewTable(&table,
-		tablewriter.WithRendition(tw.Rendition{
-			Borders:  tw.BorderNone,
-			Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone},
-		}),
-		tablewriter.WithPadding(tw.Padding{Right: "  "}),
-		tablewriter.WithHeaderAlignment(tw.AlignLeft),
-		tablewriter.WithRowAlignment(tw.AlignLeft),
-		tablewriter.WithHeaderAutoFormat(tw.Off),
-		tablewriter.WithRowAutoWrap(tw.WrapNone),
-	)
+	t, flush := newTable(w)
 	t.Header("PRIORITY", "POLICY", "SELECTOR", "PODS", "NOT ENROLLED", "RULES", "FINDINGS")
 	for i := range l.Policies {
 		if err := t.Append(listRow(&l.Policies[i])); err != nil {
 			return fmt.Errorf("table: %w", err)
 		}
 	}
-	if err := t.Render(); err != nil {
-		return fmt.Errorf("table: %w", err)
-	}
-	for line := range strings.Lines(table.String()) {
-		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
-	}
-	return nil
+	return flush()
 }
 
 func podState(l *verify.Listing) string {

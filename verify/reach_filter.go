@@ -1,0 +1,151 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"go4.org/netipx"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// reachFilter is one end that was asked for. The nil *reachFilter is every pod
+// and every address.
+type reachFilter struct {
+	namespace, pod string
+	labels         model.Labels
+	addrs          *netipx.IPSet // nil for pods
+}
+
+// newReachFilter reads a filter; src tells the ends of a Service apart.
+func newReachFilter(s string, in *compiler.Input, r *compiler.Resolver, src bool) (*reachFilter, error) {
+	if s == "" {
+		return nil, nil
+	}
+	if ref, ok := strings.CutPrefix(s, "svc:"); ok {
+		return serviceFilter(ref, in, r, src)
+	}
+	if p, ok := parseAddresses(s); ok {
+		return addressFilter(p)
+	}
+	f := &reachFilter{namespace: s}
+	if ns, list, ok := strings.Cut(s, "?"); ok {
+		m := map[string]string{}
+		for kv := range strings.SplitSeq(list, ",") {
+			k, v, ok := strings.Cut(kv, "=")
+			if !ok && list != "" {
+				return nil, fmt.Errorf("%q: label %q is not k=v", s, kv)
+			}
+			if list != "" {
+				m[k] = v
+			}
+		}
+		f.namespace, f.labels = ns, model.NewLabels(m)
+	} else if ns, pod, ok := strings.Cut(s, "/"); ok {
+		f.namespace, f.pod = ns, pod
+	}
+	for _, p := range in.Inventory.Pods {
+		if f.pods(p, nil) {
+			return f, nil
+		}
+	}
+	return nil, fmt.Errorf("%q is no pod of the inventory, want NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v, a CIDR, an IP address or svc:NAMESPACE/NAME", s)
+}
+
+func parseAddresses(s string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err == nil
+}
+
+func addressFilter(ps ...netip.Prefix) (*reachFilter, error) {
+	var b netipx.IPSetBuilder
+	for _, p := range ps {
+		b.AddPrefix(p)
+	}
+	set, err := b.IPSet()
+	return &reachFilter{addrs: set}, err
+}
+
+// serviceFilter is the addresses of a Service as a rule of the other end sees
+// them: its clusterIPs are never a source.
+func serviceFilter(ref string, in *compiler.Input, r *compiler.Resolver, src bool) (*reachFilter, error) {
+	for _, s := range in.Inventory.Services {
+		if s.Ref() != ref {
+			continue
+		}
+		if s.ExternalName != "" {
+			return nil, fmt.Errorf("service %q is of type ExternalName and has no addresses", ref)
+		}
+		d := model.Egress
+		if src {
+			d = model.Ingress
+		}
+		peer := model.Peer{Kind: model.PeerService, Service: model.ServicePeer{Namespace: s.Namespace, Name: s.Name}}
+		ps := r.Peer(&peer, d).Prefixes
+		if len(ps) == 0 {
+			return nil, fmt.Errorf("service %q has no addresses", ref)
+		}
+		return addressFilter(ps...)
+	}
+	return nil, fmt.Errorf("service %q is not in the inventory", ref)
+}
+
+// pods reports whether the filter lets p through, whose addresses are addrs.
+func (f *reachFilter) pods(p *model.Pod, addrs []netip.Addr) bool {
+	switch {
+	case f == nil:
+		return true
+	case f.addrs != nil:
+		for _, a := range addrs {
+			if f.addrs.Contains(a) {
+				return true
+			}
+		}
+		return false
+	}
+	return p.Namespace == f.namespace && (f.pod == "" || p.Name == f.pod) && p.Labels.Contains(f.labels)
+}
+
+// world returns the addresses of a family that the filter lets through, false
+// where it is about pods.
+func (f *reachFilter) world(fam model.Family) (*netipx.IPSet, bool) {
+	var b netipx.IPSetBuilder
+	b.AddPrefix(fam.All())
+	switch {
+	case f == nil:
+	case f.addrs == nil:
+		return nil, false
+	default:
+		b.Intersect(f.addrs)
+	}
+	set, err := b.IPSet()
+	return set, err == nil
+}
+
+var errNoPods = errors.New("no pod in the inventory, which -i gives: reach is about the pods of a cluster")
+
+// newReacher groups the pods of in that either filter lets through.
+func newReacher(in *compiler.Input, o ReachOptions) (*reacher, error) {
+	if !in.InventoryGiven || len(in.Inventory.Pods) == 0 {
+		return nil, errNoPods
+	}
+	r := &reacher{options: o, families: in.Families(o.Options), resolver: compiler.NewResolver(in.Inventory, o.Options)}
+	var err error
+	if r.from, err = newReachFilter(o.From, in, r.resolver, true); err != nil {
+		return nil, fmt.Errorf("--from: %w", err)
+	}
+	if r.to, err = newReachFilter(o.To, in, r.resolver, false); err != nil {
+		return nil, fmt.Errorf("--to: %w", err)
+	}
+	r.joined, r.named = map[[4]profileID]int{}, map[string]int{}
+	r.every = r.sets.profile(l4Profile{r.sets.intern(l4Pair{model.EveryL4, model.EveryL4})})
+	r.group(in)
+	return r, nil
+}
