@@ -227,9 +227,10 @@ func (j *effectJoin) everyone() (all []netip.Prefix) {
 // follows reports whether a rule of g in list has an effect.
 func (j *effectJoin) follows(list *model.RuleList, g *group) bool {
 	a := space.Analyse(list, j.a.Families...)
-	for i, idle := range a.Idle(list, j.a.Families...) {
-		ref := list.Rules[i].Ref
-		if !ref.IsZero() && slices.Contains(g.policies, ref.Policy) && a.Rules[i].Live && !idle {
+	of := func(r model.RuleRef) bool { return !r.IsZero() && slices.Contains(g.policies, r.Policy) }
+	idle, _ := j.idleRules(list, a, of)
+	for i := range idle {
+		if of(list.Rules[i].Ref) && a.Rules[i].Live && !idle[i] {
 			return true
 		}
 	}

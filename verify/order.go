@@ -109,7 +109,7 @@ func (j *judged) analyseDirection(o *order, d model.Direction, policies []*model
 	found := space.Analyse(list, o.a.Families...)
 	var idle []bool
 	if effects {
-		idle = found.Idle(list, o.a.Families...)
+		idle = o.idleAmong(list, found, j.has)
 	}
 	k, from := 0, 0
 	for _, p := range policies {

@@ -21,7 +21,9 @@ var benchInputs = []struct {
 	{"dense/10000", func() []*model.Policy { return onePolicy(denseRules(10_000)) }},
 	{"dense/100000", func() []*model.Policy { return onePolicy(denseRules(100_000)) }},
 	{"sparse/100000", func() []*model.Policy { return onePolicy(sparseRules(100_000)) }},
+	{"names/1000", func() []*model.Policy { return onePolicy(nameRules(1000)) }},
 	{"names/10000", func() []*model.Policy { return onePolicy(nameRules(10_000)) }},
+	{"names-idle/10000", func() []*model.Policy { return onePolicy(idleNameRules(10_000)) }},
 	{"policies-apart/10000", func() []*model.Policy { return manyPolicies(10_000, apart, spread) }},
 	{"policies-one-priority/10000", func() []*model.Policy { return manyPolicies(10_000, apart, level) }},
 	{"policies-joined/10000", func() []*model.Policy { return manyPolicies(10_000, joined, spread) }},
@@ -80,6 +82,20 @@ func nameRules(n int) []model.Rule {
 	var rules []model.Rule
 	for i := range n {
 		rules = append(rules, model.Rule{Action: model.Action(2 * (i % 2)), Peers: []model.Peer{{Kind: model.PeerFQDN, FQDN: fmt.Sprintf("n%d.example", i)}}})
+	}
+	return rules
+}
+
+// idleNameRules has names that are denied on UDP and then allowed on TCP: no denial
+// has an effect.
+func idleNameRules(n int) []model.Rule {
+	rules := nameRules(n)
+	for i := range rules {
+		r := &rules[i]
+		r.Action, r.Ports = model.Deny, []model.Port{{Proto: model.UDP, Last: 65535}}
+		if i >= n/2 {
+			r.Action, r.Ports = model.Allow, []model.Port{{Proto: model.TCP, Last: 65535}}
+		}
 	}
 	return rules
 }
