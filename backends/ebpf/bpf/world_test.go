@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -173,32 +174,63 @@ type world struct {
 	rules      map[string]string // decider to rule or default
 	counts     []bpf.Counter     // when last asked
 	client     int               // device of the client
+	unchecked  bool              // checksums are not looked at
 	iif        uint32            // where packets to pods come from; 0: the node
 }
 
-// newWorld loads an instance for the node.
+// shared are instances that tests take turns with, by scope: loading one takes longer
+// than most tests.
+var shared [2]*world
+
+// newWorld makes a world for the node or, in pod scope, for client. One with other
+// options than the scope has an instance of its own.
 func newWorld(t testing.TB, o bpf.Options) *world {
 	t.Helper()
 	require(t)
-	w := &world{TB: t, lab: newLab(t), inventory: inventory, target: compiler.Target{Node: "node-a"}, half: 4096}
+	n := 0
+	if o.PodScope {
+		n = 1
+	}
+	own := o
+	own.PodScope = false
+	if !reflect.ValueOf(own).IsZero() {
+		w := load(t, o)
+		t.Cleanup(func() { w.Instance.Close() })
+		return w.in(t)
+	}
+	if shared[n] == nil {
+		shared[n] = load(t, o)
+	}
+	w := *shared[n]
+	t.Cleanup(func() { shared[n].generation = w.generation })
+	w.in(t)
+	w.forget()
+	return &w
+}
+
+// load makes the world's instance.
+func load(t testing.TB, o bpf.Options) *world {
+	t.Helper()
+	w := &world{target: compiler.Target{Node: "node-a"}, inventory: inventory}
 	if o.PodScope {
 		w.target = compiler.Target{Pod: "default/client"}
 	}
-	if o.Lines == 0 {
-		o.Lines = 2 * w.half
-	}
-	w.half = o.Lines / 2
-	if o.Deciders == 0 {
-		o.Deciders = 1024
-	}
+	o.Lines = max(o.Lines, 8192)
+	o.Deciders = max(o.Deciders, 1024)
 	if o.Conns == 0 {
 		o.Conns = 65536
 	}
+	w.half = o.Lines / 2
 	var err error
 	if w.Instance, err = bpf.Load(o); err != nil {
 		t.Fatalf("%+v", err)
 	}
-	t.Cleanup(func() { w.Instance.Close() })
+	return w
+}
+
+// in gives the world to a test.
+func (w *world) in(t testing.TB) *world {
+	w.TB, w.lab = t, newLab(t)
 	w.iif = w.devices[devUplink].index
 	return w
 }
@@ -303,7 +335,7 @@ func (w *world) write(placed []byte) {
 	_, err := w.Area.BatchUpdate(keys, lines, nil)
 	w.must(err)
 	w.must(w.Ctl.Put(uint32(0), bpf.Ctl{Root: root}))
-	w.counts = nil
+	w.counted()
 }
 
 // skb is struct __sk_buff of linux/bpf.h.
@@ -311,7 +343,7 @@ type skb struct {
 	Len, PktType, Mark, QueueMapping, Protocol, VlanPresent, VlanTci, VlanProto, Priority uint32
 	IngressIfindex, Ifindex, TcIndex                                                      uint32
 	Cb                                                                                    [5]uint32
-	Hash, TcClassid, Data, DataEnd, NapiID, Family, RemoteIP4, LocalIP4                    uint32
+	Hash, TcClassid, Data, DataEnd, NapiID, Family, RemoteIP4, LocalIP4                   uint32
 	RemoteIP6, LocalIP6                                                                   [4]uint32
 	RemotePort, LocalPort, DataMeta                                                       uint32
 	FlowKeys, Tstamp                                                                      uint64
@@ -388,14 +420,45 @@ func etherOf(to device, proto uint16, payload []byte) []byte {
 func (w *world) from(dev int, packet []byte) result {
 	w.Helper()
 	d := w.devices[dev]
-	return w.run(w.FromEther, ether(d, packet), skb{Ifindex: d.index, IngressIfindex: d.index})
+	return w.run(w.FromEther, ether(d, packet), skb{Ifindex: d.index, IngressIfindex: w.received(d.index)})
 }
 
 // to judges what a device's pod is sent from elsewhere, w.iif.
 func (w *world) to(dev int, packet []byte) result {
 	w.Helper()
 	d := w.devices[dev]
-	return w.run(w.ToEther, ether(d, packet), skb{Ifindex: d.index, IngressIfindex: w.iif})
+	return w.run(w.ToEther, ether(d, packet), skb{Ifindex: d.index, IngressIfindex: w.received(w.iif)})
+}
+
+// received is where a packet was received; nowhere for tests of packets whose
+// checksums are not right, which those of a stack need not be.
+func (w *world) received(ifindex uint32) uint32 {
+	if w.unchecked {
+		return 0
+	}
+	return ifindex
+}
+
+// way is a direction of packets: from client, or to it.
+type way struct {
+	name     string
+	src, dst [2]netip.Addr
+	send     func(packet []byte) result
+	back     func(packet []byte) result // what answers it
+	raw      func(packet []byte) result // as send, without link layer
+}
+
+// ways returns both, with good as the other end.
+func (w *world) ways() []way {
+	d := w.devices[devClient]
+	from := func(b []byte) result { w.Helper(); return w.from(devClient, b) }
+	to := func(b []byte) result { w.Helper(); return w.to(devClient, b) }
+	fromIP := func(b []byte) result { w.Helper(); return w.run(w.FromIP, b, skb{Ifindex: d.index}) }
+	toIP := func(b []byte) result {
+		w.Helper()
+		return w.run(w.ToIP, b, skb{Ifindex: d.index, IngressIfindex: w.received(w.iif)})
+	}
+	return []way{{"from the pod", clientIP, goodIP, from, to, fromIP}, {"to the pod", goodIP, clientIP, to, from, toIP}}
 }
 
 // counted returns, by name, how many packets each counter has counted since the
