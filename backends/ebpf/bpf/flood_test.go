@@ -11,9 +11,9 @@ import (
 
 // Sizes of the flood tests: tables that are full long before the end.
 const (
-	floodConns       = 4096  // entries of tp_conns
-	floodOpening     = 1024  // of tp_opening
-	floodEstablished = 1000  // connections of the pod that is not flooded from
+	floodConns       = 4096 // entries of tp_conns
+	floodOpening     = 1024 // of tp_opening
+	floodEstablished = 1000 // connections of the pod that is not flooded from
 	floodNew         = 8000 // that the other opens
 )
 
