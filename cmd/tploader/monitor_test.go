@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
@@ -41,7 +41,7 @@ func TestMonitor(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	var got load.Event
+	var got loader.Event
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatalf("%v: %q", err, stdout.String())
 	}
@@ -50,7 +50,7 @@ func TestMonitor(t *testing.T) {
 	}
 	got.Time = time.Time{}
 	typ, code := uint8(8), uint8(0)
-	want := load.Event{
+	want := loader.Event{
 		Pod: "default/a", Direction: "egress", Src: addrA[0], Dst: world, Proto: "ICMP", Type: &typ, Code: &code,
 		Reason: "rule", Rule: "TrafficPolicy/default/p#egress[0]",
 	}

@@ -28,7 +28,11 @@ var allowed = []struct {
 	{"verify/oracle", []string{"model", "compiler"}},
 	{"backends/bundle", []string{"model", "compiler"}},
 	{"backends/nftables", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
-	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/netns", "internal/state"}},
+	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
+	{"internal/loader", []string{"backends/bundle", "internal/netns", "internal/place", "internal/state"}},
+	{"internal/place", []string{"model", "internal/state"}},
+	{"internal/state", nil},
+	{"internal/netns", nil},
 	{"internal/synth", []string{"model"}},
 	{"internal/version", nil},
 }
