@@ -1,0 +1,207 @@
+package ebpf
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// Artifact is a program as a decision graph.
+type Artifact struct {
+	// Manifest lacks Tool, Sequence and what follows from the files.
+	Manifest bundle.Manifest
+	Files    []bundle.File
+}
+
+// Emit writes p as the files of a bundle. It returns a [*LimitError] where p does
+// not fit in a graph, and a *space.LimitError where a rule list has too many
+// decisions.
+func Emit(p *compiler.Program) (*Artifact, error) {
+	e, err := build(p)
+	if err != nil {
+		return nil, err
+	}
+	tables, err := e.tables.encode()
+	if err != nil {
+		return nil, err
+	}
+	return &Artifact{e.manifest(), []bundle.File{
+		{Name: GraphFile, Data: e.bytes()},
+		{Name: TablesFile, Data: tables},
+	}}, nil
+}
+
+// emitter holds a graph while it is written.
+type emitter struct {
+	*writer
+	p      *compiler.Program
+	pod    bool // pod scope
+	tables Tables
+	rules  map[string]bundle.Rule // that can decide, by name
+	// deciders and chains by what they are.
+	deciders map[string]uint32
+	chains   map[string]uint32
+	links    int // of all chains
+	// roots of the lists by the id of their default deny and family.
+	roots    map[listKey]Ref
+	defaults []bundle.Default // by class and direction
+}
+
+// build writes the graph and its tables.
+func build(p *compiler.Program) (*emitter, error) {
+	e := &emitter{
+		writer: newWriter(), p: p, pod: p.Target.Pod != "",
+		rules: map[string]bundle.Rule{}, deciders: map[string]uint32{}, chains: map[string]uint32{},
+		roots: map[listKey]Ref{},
+	}
+	switch {
+	case e.pod && len(p.Pods) > 1:
+		return nil, fmt.Errorf("a program of pod %q has %d pods", p.Target.Pod, len(p.Pods))
+	case p.UnknownDeny != nil:
+		return nil, errors.New("a graph cannot close unknown pods: its programs are attached to the interfaces of the pods it knows")
+	}
+	e.pods() // the tables but deciders and chains, and room for the records
+	e.defaultDenies()
+	if err := e.lists(); err != nil { // what each class decides
+		return nil, err
+	}
+	e.records() // what each address is judged by
+	e.header()
+	return e, e.err
+}
+
+// pods fills in the tables and numbers the records, which stand behind the header.
+func (e *emitter) pods() {
+	t := &e.tables
+	*t = Tables{Schema: tablesSchema, Scope: string(e.scope()), NodeAddrs: []netip.Addr{}, Pods: []Pod{}, Deciders: []string{}, Chains: [][]Link{}}
+	t.NodeAddrs = append(t.NodeAddrs, e.p.NodeAddrs...)
+	n := uint32(0)
+	for _, p := range e.p.Pods {
+		pod := Pod{Ref: p.Ref, Class: p.Class}
+		for _, a := range p.Addrs {
+			pod.Addrs = append(pod.Addrs, PodAddr{a, n})
+			n++
+		}
+		t.Pods = append(t.Pods, pod)
+	}
+	slot := e.take(max(2, int(n))) // a line, so that no node is put among them
+	if e.err == nil {
+		e.words[HeaderRecords], e.words[HeaderRecordsLen] = slot, n
+	}
+}
+
+func (e *emitter) scope() bundle.Scope {
+	if e.pod {
+		return bundle.ScopePod
+	}
+	return bundle.ScopeNode
+}
+
+// defaultDenies lists the default deny of each class and direction.
+func (e *emitter) defaultDenies() {
+	for c := range e.p.Classes {
+		refs := policyRefs(&e.p.Classes[c])
+		for _, d := range model.Directions {
+			id := bundle.ID(bundle.DefaultName(d.String(), refs))
+			e.defaults = append(e.defaults, bundle.Default{ID: id, Class: c, Direction: d.String(), Policies: refs})
+		}
+	}
+}
+
+// policyRefs returns the names of the policies that select class c, in order.
+func policyRefs(c *compiler.ProgramClass) []string {
+	refs := make([]string, len(c.Policies))
+	for i, p := range c.Policies {
+		refs[i] = p.Ref()
+	}
+	return refs
+}
+
+// records writes the record of each address.
+func (e *emitter) records() {
+	for i, p := range e.tables.Pods {
+		for _, a := range p.Addrs {
+			r := e.words[(e.words[HeaderRecords]+a.Record)*slotWords:][:recordWords]
+			f := model.FamilyOf(a.Addr)
+			r[RecordPod] = uint32(i)
+			r[RecordEgress] = uint32(e.roots[e.listKey(p.Class, model.Egress, f)])
+			r[RecordIngress] = uint32(e.roots[e.listKey(p.Class, model.Ingress, f)])
+		}
+	}
+}
+
+// header writes what the header does not hold yet, and the search for records.
+func (e *emitter) header() {
+	local4, local6 := e.local(model.IPv4), e.local(model.IPv6)
+	if e.err != nil {
+		return
+	}
+	h := e.words[:headerWords]
+	h[HeaderMagic] = Magic
+	if e.pod {
+		h[HeaderFlags] = FlagPodScope
+	}
+	h[HeaderLocal4], h[HeaderLocal6] = uint32(local4), uint32(local6)
+	h[HeaderDeciders], h[HeaderChains] = uint32(len(e.tables.Deciders)), uint32(len(e.tables.Chains))
+	h[HeaderSize] = uint32(len(e.words) / slotWords)
+}
+
+// local returns the search for the record of an address of family f.
+func (e *emitter) local(f model.Family) Ref {
+	var own []PodAddr
+	for _, p := range e.tables.Pods {
+		for _, a := range p.Addrs {
+			if model.FamilyOf(a.Addr) == f {
+				own = append(own, a)
+			}
+		}
+	}
+	slices.SortFunc(own, func(a, b PodAddr) int { return a.Addr.Compare(b.Addr) })
+	var in []stretch
+	next := f.All().Addr()
+	for _, a := range own {
+		if next != a.Addr {
+			in = append(in, stretch{wordsOf(next), wordsOf(a.Addr.Prev()), NoRecord})
+		}
+		in = append(in, stretch{wordsOf(a.Addr), wordsOf(a.Addr), terminal(VerdictOther, a.Record)})
+		next = a.Addr.Next()
+	}
+	if next.IsValid() {
+		in = append(in, stretch{wordsOf(next), lastWords, NoRecord})
+	}
+	return e.addresses(WordLocal, f).search(in, 0)
+}
+
+func (e *emitter) manifest() bundle.Manifest {
+	m := bundle.Manifest{
+		Backend: bundle.EBPF, Scope: e.scope(), Name: e.p.Target.Node, Node: e.p.NodeName,
+		Defaults: e.defaults,
+	}
+	if e.pod {
+		m.Name, m.PodAddrs = e.p.Target.Pod, e.p.PodAddrs
+	}
+	for _, r := range e.rules {
+		m.Rules = append(m.Rules, r)
+	}
+	slices.SortFunc(m.Rules, func(a, b bundle.Rule) int { return strings.Compare(a.Name, b.Name) })
+	for _, n := range e.p.Names {
+		m.Names = append(m.Names, bundle.KnownName{ID: bundle.ID(n.Name), Name: n.Name, Addrs: n.Addrs})
+	}
+	policies := map[string]bool{}
+	for i := range e.p.Classes {
+		for _, p := range policyRefs(&e.p.Classes[i]) {
+			policies[p] = true
+		}
+	}
+	m.Counts = bundle.Counts{
+		Pods: len(e.p.Pods), Classes: len(e.p.Classes), Policies: len(policies),
+		Rules: len(m.Rules), Names: len(m.Names), Elements: e.intervals,
+	}
+	return m
+}

@@ -1,0 +1,79 @@
+package ebpf
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+)
+
+// Files of the payload.
+const (
+	GraphFile  = "graph.bin"
+	TablesFile = "tables.json"
+)
+
+// Tables is tables.json: what a loader needs to know beside the graph.
+type Tables struct {
+	Schema int    `json:"schema"`
+	Scope  string `json:"scope"` // node or pod
+	// NodeAddrs are the addresses of the node, sorted: IPv4 first.
+	NodeAddrs []netip.Addr `json:"nodeAddrs"`
+	// Pods are the governed pods. The index is the number in their records.
+	Pods []Pod `json:"pods"`
+	// Deciders are what ends a judgement: the index is that of a terminal. Each is
+	// the manifest's id of a rule or of a default deny, or, at most once, "": what
+	// a direction passes for which no policy speaks (--isolation=direction).
+	Deciders []string `json:"deciders"`
+	// Chains are the domain names that a packet's peer may have, by the number in
+	// a chain node: the first that holds the address says what to go on with.
+	Chains [][]Link `json:"chains"`
+}
+
+// Pod is one governed pod.
+type Pod struct {
+	Ref   string    `json:"ref"`
+	Class int       `json:"class"`
+	Addrs []PodAddr `json:"addrs"`
+}
+
+// PodAddr is one address of a pod.
+type PodAddr struct {
+	Addr   netip.Addr `json:"addr"`
+	Record uint32     `json:"record"` // number of its record
+}
+
+// Link is one entry of a chain.
+type Link struct {
+	Name string `json:"name"` // domain name, as in the manifest
+	Ref  Ref    `json:"ref"`  // what to go on with where it holds the address
+}
+
+// tablesSchema is the version of tables.json.
+const tablesSchema = 1
+
+// ReadTables reads tables.json, which must be exactly as Emit writes it.
+func ReadTables(data []byte) (*Tables, error) {
+	t := new(Tables)
+	if err := json.Unmarshal(data, t); err != nil {
+		return nil, fmt.Errorf("%s: %w", TablesFile, err)
+	}
+	if t.Schema != tablesSchema {
+		return nil, fmt.Errorf("%s: schema %d is not %d", TablesFile, t.Schema, tablesSchema)
+	}
+	if again, err := t.encode(); err != nil || !bytes.Equal(again, data) {
+		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it", TablesFile)
+	}
+	return t, nil
+}
+
+func (t *Tables) encode() ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(t); err != nil {
+		return nil, fmt.Errorf("%s: %w", TablesFile, err)
+	}
+	return b.Bytes(), nil
+}
