@@ -29,7 +29,7 @@ var allowed = []struct {
 	{"backends/bundle", []string{"model", "compiler"}},
 	{"backends/nftables", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
-	{"internal/loader", []string{"backends/bundle", "internal/netns", "internal/place", "internal/state"}},
+	{"internal/loader", []string{"model", "backends/bundle", "internal/netns", "internal/place", "internal/state"}},
 	{"internal/place", []string{"model", "internal/state"}},
 	{"internal/state", nil},
 	{"internal/netns", nil},

@@ -55,8 +55,8 @@ type Kernel interface {
 	// next is in force, and deletes what is of neither that nor, if not, of
 	// current. current is nil where nothing of the backend was in force before.
 	Settle(ctx context.Context, next, current *Applied) (switched bool, err error)
-	// Holding describes what the kernel holds now that r is in force.
-	Holding(ctx context.Context, r *state.Record) ([]byte, error)
+	// Holding describes what the kernel holds now that a is in force.
+	Holding(ctx context.Context, a *Applied) ([]byte, error)
 	// Remove deletes all of the backend, and reports whether there was anything.
 	Remove(ctx context.Context) (bool, error)
 	// Counts reads the counters. It returns an error that wraps ErrNothing where

@@ -25,7 +25,7 @@ func (l *Loader) carryOut(ctx context.Context, k Kernel, c *Change, p Plan, next
 		if err = p.Clean(ctx); err != nil {
 			return fmt.Errorf("generation %.12s is in force, but what was before it could not be deleted: %w", c.Record.Generation, err)
 		}
-		return l.finish(ctx, k)
+		return l.finish(ctx, k, &Applied{c.Record, c.Bundle})
 	}
 	switched, undo := l.settle(ctx) // the switch may have failed after the kernel had done it
 	switch {
@@ -76,7 +76,7 @@ func (l *Loader) settle(ctx context.Context) (switched bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("clean up: %w", err)
 	case switched:
-		return true, l.finish(ctx, k)
+		return true, l.finish(ctx, k, next)
 	}
 	return false, l.folder.Abandon()
 }
@@ -84,12 +84,12 @@ func (l *Loader) settle(ctx context.Context) (switched bool, err error) {
 // finish is what follows a switch: a backend that was in force before another
 // is removed, what the kernel holds is recorded, and the prepared state becomes
 // the state.
-func (l *Loader) finish(ctx context.Context, k Kernel) error {
-	r := l.folder.Next.Current
+func (l *Loader) finish(ctx context.Context, k Kernel, a *Applied) error {
+	r := a.Record
 	err := l.replaced(ctx, r)
 	if err == nil {
 		var text []byte
-		if text, err = k.Holding(ctx, r); err == nil {
+		if text, err = k.Holding(ctx, a); err == nil {
 			err = l.folder.SetKernel(r, text)
 		}
 	}

@@ -72,7 +72,7 @@ func (k *kernel) InForce(ctx context.Context) (bool, error) {
 }
 
 // Holding lists the table.
-func (k *kernel) Holding(ctx context.Context, _ *state.Record) ([]byte, error) {
+func (k *kernel) Holding(ctx context.Context, _ *loader.Applied) ([]byte, error) {
 	objects, err := k.list(ctx)
 	if err != nil {
 		return nil, err

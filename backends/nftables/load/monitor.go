@@ -56,19 +56,8 @@ func (f *feed) denied(p *logged) loader.Denied {
 	if d.ID == "" {
 		d.ID = strings.TrimPrefix(strings.TrimPrefix(prefix, nftables.RulePrefix), nftables.DefaultPrefix)
 	}
-	e := &d.Packet
-	e.Time = p.time.UTC()
-	h, ok := parseHeader(p.payload)
-	if !ok {
-		return d
-	}
-	e.Src, e.Dst, e.Proto = h.src, h.dst, h.protocol()
-	if h.ports {
-		e.SrcPort, e.DstPort = &h.srcPort, &h.dstPort
-	}
-	if h.icmp {
-		e.Type, e.Code = &h.typ, &h.code
-	}
+	d.Packet.Time = p.time.UTC()
+	d.Packet.Fill(p.payload)
 	return d
 }
 
