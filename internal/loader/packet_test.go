@@ -54,8 +54,3 @@ func FuzzHeader(f *testing.F) {
 		}
 	})
 }
-
-func FuzzLogged(f *testing.F) {
-	f.Add([]byte{8, 0, 1, 0, 0, 8, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) { parseLogged(b) })
-}
