@@ -132,7 +132,7 @@ func (l *Loader) drift(ctx context.Context, k Kernel, r *state.Record) ([]string
 	if err != nil {
 		return nil, err
 	}
-	return k.Drift(ctx, r, held)
+	return k.Drift(ctx, l.applied(r, r.Backend), held)
 }
 
 // next returns the state once r is in force.

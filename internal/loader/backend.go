@@ -39,10 +39,10 @@ type Space struct {
 
 // Kernel is a backend at work in one network namespace.
 type Kernel interface {
-	// Drift returns how the kernel differs from what it held when r was put in
+	// Drift returns how the kernel differs from what it held when a was put in
 	// force, one sentence each. held is what Holding returned then, nil if that
 	// was not recorded.
-	Drift(ctx context.Context, r *state.Record, held []byte) ([]string, error)
+	Drift(ctx context.Context, a *Applied, held []byte) ([]string, error)
 	// Unknown returns what the kernel holds of the backend where nothing ought to
 	// be in force, one sentence each.
 	Unknown(ctx context.Context) ([]string, error)
@@ -91,8 +91,8 @@ type Plan interface {
 	Clean(ctx context.Context) error
 }
 
-// Applied is a record with its bundle.
+// Applied is a record with its bundle, which is read when it is asked for.
 type Applied struct {
 	Record *state.Record
-	Bundle *Bundle
+	Bundle func() (*Bundle, error)
 }

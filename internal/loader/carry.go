@@ -25,7 +25,7 @@ func (l *Loader) carryOut(ctx context.Context, k Kernel, c *Change, p Plan, next
 		if err = p.Clean(ctx); err != nil {
 			return fmt.Errorf("generation %.12s is in force, but what was before it could not be deleted: %w", c.Record.Generation, err)
 		}
-		return l.finish(ctx, k, &Applied{c.Record, c.Bundle})
+		return l.finish(ctx, k, l.applied(c.Record, c.Record.Backend))
 	}
 	switched, undo := l.settle(ctx) // the switch may have failed after the kernel had done it
 	switch {
@@ -61,15 +61,8 @@ func (l *Loader) settle(ctx context.Context) (switched bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	next, err := l.applied(r, r.Backend)
-	if err != nil {
-		return false, err
-	}
-	current, err := l.applied(l.state().Current, r.Backend)
-	if err != nil {
-		return false, err
-	}
-	switched, err = k.Settle(ctx, next, current)
+	next := l.applied(r, r.Backend)
+	switched, err = k.Settle(ctx, next, l.applied(l.state().Current, r.Backend))
 	switch {
 	case err != nil && switched:
 		return true, fmt.Errorf("generation %.12s is in force, but what was before it could not be deleted: %w", r.Generation, err)

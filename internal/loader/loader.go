@@ -36,8 +36,9 @@ const lockWait = time.Minute
 type Loader struct {
 	backends Backends
 	space    *Space
-	kernels  map[string]Kernel // those in use, by name of the backend
-	folder   *state.Folder     // nil where nothing was ever applied
+	kernels  map[string]Kernel  // those in use, by name of the backend
+	folder   *state.Folder      // nil where nothing was ever applied
+	read     map[string]*Bundle // stored bundles by digest
 	now      func() time.Time
 }
 
@@ -53,7 +54,7 @@ func (bs Backends) Open(ctx context.Context, o OpenOptions) (*Loader, error) {
 		return nil, err
 	}
 	l := &Loader{
-		backends: bs, space: space, kernels: map[string]Kernel{},
+		backends: bs, space: space, kernels: map[string]Kernel{}, read: map[string]*Bundle{},
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Second) },
 	}
 	if o.Bundle != nil {
@@ -162,16 +163,23 @@ func (l *Loader) Current() (*Bundle, error) {
 	return l.bundleOf(r)
 }
 
+// bundleOf returns the stored bundle of a record.
 func (l *Loader) bundleOf(r *state.Record) (*Bundle, error) {
-	return l.backends.stored(l.folder.Bundle(r))
+	if b := l.read[r.Bundle]; b != nil {
+		return b, nil
+	}
+	b, err := l.backends.stored(l.folder.Bundle(r))
+	if err == nil {
+		l.read[r.Bundle] = b
+	}
+	return b, err
 }
 
 // applied returns a record with its bundle, nil for nil and for one of another
 // backend.
-func (l *Loader) applied(r *state.Record, backend string) (*Applied, error) {
+func (l *Loader) applied(r *state.Record, backend string) *Applied {
 	if r == nil || r.Backend != backend {
-		return nil, nil
+		return nil
 	}
-	b, err := l.bundleOf(r)
-	return &Applied{r, b}, err
+	return &Applied{r, func() (*Bundle, error) { return l.bundleOf(r) }}
 }

@@ -163,7 +163,7 @@ func (d *datapath) grow(s sizes) error {
 	if err != nil {
 		return err
 	}
-	if err := next.copy(old); err == nil {
+	if err = next.copy(old); err == nil {
 		err = next.pin()
 	}
 	if err != nil {

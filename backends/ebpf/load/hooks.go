@@ -270,3 +270,13 @@ func (h *hooks) listFilters() ([]attached, error) {
 }
 
 func (h *hooks) close() { h.nl.Close() }
+
+// ethernet reports whether packets on an interface have an Ethernet header;
+// otherwise they begin with the IP header.
+func (h *hooks) ethernet(index int) (bool, error) {
+	l, err := h.nl.LinkByIndex(index)
+	if err != nil {
+		return false, err
+	}
+	return l.Attrs().EncapType == "ether", nil
+}

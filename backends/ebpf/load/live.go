@@ -21,6 +21,7 @@ type live struct {
 	proto       uint8
 	opened      bool // by the pod; otherwise to it
 	replied     bool
+	translated  bool  // peer is not who opened it
 	state       uint8 // of TCP, TCP_CONNTRACK_* (nf_conntrack_tcp.h)
 }
 
@@ -56,7 +57,7 @@ type tuple struct {
 // trackedConnections returns what the kernel tracks of connections from and to
 // the addresses, in the calling thread's network namespace; nothing where it
 // tracks none.
-func trackedConnections(addrs map[netip.Addr]bool) ([]live, error) {
+func trackedConnections(wanted func(netip.Addr) bool) ([]live, error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return nil, fmt.Errorf("conntrack: %w", err)
@@ -77,7 +78,7 @@ func trackedConnections(addrs map[netip.Addr]bool) ([]live, error) {
 		if len(m.Data) < 4 {
 			continue
 		}
-		found, err := parseTracked(m.Data[4:], addrs)
+		found, err := parseTracked(m.Data[4:], wanted)
 		if err != nil {
 			return nil, fmt.Errorf("conntrack: %w", err)
 		}
@@ -89,7 +90,7 @@ func trackedConnections(addrs map[netip.Addr]bool) ([]live, error) {
 // parseTracked returns the connection as each of the addresses sees it that is an
 // end of it: who opened it by the tuple of its first packet, the other end, behind
 // address translation, by the tuple of replies.
-func parseTracked(data []byte, addrs map[netip.Addr]bool) ([]live, error) {
+func parseTracked(data []byte, wanted func(netip.Addr) bool) ([]live, error) {
 	var orig, reply tuple
 	var l live
 	d, err := netlink.NewAttributeDecoder(data)
@@ -119,14 +120,14 @@ func parseTracked(data []byte, addrs map[netip.Addr]bool) ([]live, error) {
 		orig.src, orig.dst = netip.AddrPortFrom(orig.src.Addr(), orig.src.Port()), netip.AddrPortFrom(orig.dst.Addr(), 0)
 		reply.src, reply.dst = netip.AddrPortFrom(reply.src.Addr(), orig.src.Port()), netip.AddrPortFrom(reply.dst.Addr(), 0)
 	}
-	if addrs[orig.src.Addr()] {
+	if wanted(orig.src.Addr()) {
 		own := l
 		own.local, own.peer, own.opened = orig.src, orig.dst, true
 		found = append(found, own)
 	}
-	if addrs[reply.src.Addr()] {
+	if wanted(reply.src.Addr()) {
 		own := l
-		own.local, own.peer = reply.src, reply.dst
+		own.local, own.peer, own.translated = reply.src, reply.dst, reply.dst.Addr() != orig.src.Addr()
 		found = append(found, own)
 	}
 	return found, nil
@@ -190,7 +191,7 @@ func (l *live) parseState(d *netlink.AttributeDecoder) error {
 // socketConnections returns the connections of the sockets in the calling
 // thread's network namespace. One at a port where a socket listens was opened to
 // it, any other by it; a UDP socket without a peer shows none.
-func socketConnections(addrs map[netip.Addr]bool) ([]live, error) {
+func socketConnections(wanted func(netip.Addr) bool) ([]live, error) {
 	var all []live
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		tcp, err := vishvananda.SocketDiagTCP(family)
@@ -201,8 +202,8 @@ func socketConnections(addrs map[netip.Addr]bool) ([]live, error) {
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return nil, fmt.Errorf("sockets: %w", err)
 		}
-		all = append(all, liveSockets(tcp, model.IPProtoTCP, addrs)...)
-		all = append(all, liveSockets(udp, model.IPProtoUDP, addrs)...)
+		all = append(all, liveSockets(tcp, model.IPProtoTCP, wanted)...)
+		all = append(all, liveSockets(udp, model.IPProtoUDP, wanted)...)
 	}
 	return all, nil
 }
@@ -216,7 +217,7 @@ const (
 
 var trackedState = map[uint8]uint8{1: 3, 2: 1, 3: 2, 4: 4, 5: 4, 6: 7, 8: 5, 9: 6, 11: 4}
 
-func liveSockets(sockets []*vishvananda.Socket, proto uint8, addrs map[netip.Addr]bool) []live {
+func liveSockets(sockets []*vishvananda.Socket, proto uint8, wanted func(netip.Addr) bool) []live {
 	listens := map[uint16]bool{}
 	for _, s := range sockets {
 		if s.State == socketListen || proto == model.IPProtoUDP && s.State == socketClose {
@@ -228,7 +229,7 @@ func liveSockets(sockets []*vishvananda.Socket, proto uint8, addrs map[netip.Add
 		local, ok1 := netip.AddrFromSlice(s.ID.Source)
 		peer, ok2 := netip.AddrFromSlice(s.ID.Destination)
 		local, peer = local.Unmap(), peer.Unmap()
-		if !ok1 || !ok2 || !addrs[local] || peer.IsUnspecified() || s.State == socketListen || s.State == socketClose {
+		if !ok1 || !ok2 || !wanted(local) || peer.IsUnspecified() || s.State == socketListen || s.State == socketClose {
 			continue
 		}
 		l := live{

@@ -159,3 +159,22 @@ func (i *instance) setCounters(values map[uint32]loader.Count) error {
 	}
 	return flush()
 }
+
+// purge deletes the entries of a hash of loaders that keep does not want.
+func purge[K comparable](m *ebpf.Map, keep func(K) bool) error {
+	var drop []K
+	if err := eachEntry(m, func(k K, _ uint32) {
+		if !keep(k) {
+			drop = append(drop, k)
+		}
+	}); err != nil {
+		return fmt.Errorf("read %s: %w", nameOf(m), err)
+	}
+	return deleteKeys(m, drop)
+}
+
+// countEntries returns how many entries a hash has.
+func countEntries[K, V any](m *ebpf.Map) (n int, err error) {
+	err = eachEntry(m, func(K, V) { n++ })
+	return n, err
+}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
-	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
 // kernel is the table in the calling thread's network namespace.
@@ -34,7 +33,7 @@ func (k *kernel) list(ctx context.Context) (objects []object, err error) {
 }
 
 // Drift compares the table with what it was.
-func (k *kernel) Drift(ctx context.Context, r *state.Record, held []byte) ([]string, error) {
+func (k *kernel) Drift(ctx context.Context, a *loader.Applied, held []byte) ([]string, error) {
 	objects, err := k.list(ctx)
 	if err != nil {
 		return nil, err
@@ -46,7 +45,7 @@ func (k *kernel) Drift(ctx context.Context, r *state.Record, held []byte) ([]str
 	if err != nil {
 		return []string{err.Error()}, nil
 	}
-	gone, err := goneChains(r)
+	gone, err := goneChains(a.Record)
 	if err != nil {
 		return nil, err
 	}
