@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	ebpf "github.com/trafficpolicy/trafficpolicy/backends/ebpf/load"
 	nftables "github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/netns"
@@ -93,7 +94,7 @@ Exit codes: 0 done, 1 status found something wrong, 2 not done.`,
 }
 
 // backends are what bundles can be for.
-var backends = loader.Backends{nftables.Backend{}}
+var backends = loader.Backends{nftables.Backend{}, ebpf.Backend{}}
 
 // enter goes where --netns says.
 func (c *command) enter() error {

@@ -65,8 +65,7 @@ func haveTCX() bool {
 type attached struct {
 	index int // of the interface
 	side  side
-	prog  ebpf.ProgramID // 0 where it is not known
-	tag   string
+	prog  ebpf.ProgramID // 0 where the interface is gone
 }
 
 // attach puts a program on a hook, or in the place of the one that is there, in
@@ -261,7 +260,7 @@ func (h *hooks) listFilters() ([]attached, error) {
 			}
 			for _, f := range list {
 				if b, ok := f.(*netlink.BpfFilter); ok && b.Handle == filterHandle && strings.HasPrefix(b.Name, filterName) {
-					all = append(all, attached{index: l.Attrs().Index, side: s, prog: ebpf.ProgramID(b.Id), tag: b.Tag})
+					all = append(all, attached{index: l.Attrs().Index, side: s, prog: ebpf.ProgramID(b.Id)})
 				}
 			}
 		}

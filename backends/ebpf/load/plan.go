@@ -5,11 +5,9 @@ package load
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
-	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
 // plan is a change to the policy in force. Every change loads a generation: it
@@ -82,7 +80,7 @@ func (p *plan) Switch(context.Context) error {
 	if err := p.gen.write(i); err != nil {
 		return fmt.Errorf("load generation %.12s: %w", r.Generation, err)
 	}
-	fresh, err := k.attach(r.Interfaces)
+	fresh, err := k.data.attach(r.Interfaces)
 	if err != nil {
 		return err
 	}
