@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR Apache-2.0) */
+/* The judgement of one direction of one packet at one pod. */
+#ifndef TP_JUDGE_H
+#define TP_JUDGE_H
+
+#include "frag.h"
+#include "icmp.h"
+#include "reject.h"
+
+/* Drops a packet, or answers it. */
+__noinline int tp_deny(struct __sk_buff *skb, struct tp_packet *p, __u32 decision)
+{
+	__u32 verdict = decision >> TP_VERDICT_SHIFT & 3, counter = tp_counter_of(decision);
+
+	if (!p)
+		return TP_DROP;
+	if (!p->now)
+		p->now = bpf_ktime_get_coarse_ns();
+	if (verdict == TP_VERDICT_OTHER) {
+		counter = decision & TP_INDEX_MASK;
+		if (counter >= TP_COUNTER_FIXED) {
+			if (tp_is_self(p))
+				return TP_PASS;
+			counter = TP_COUNTER_BROKEN;
+		}
+		verdict = TP_VERDICT_DENY;
+	} else if (tp_is_self(p)) {
+		return TP_PASS;
+	}
+	tp_count(counter, tp_length(p));
+	tp_tell(skb, p, counter, verdict);
+	return verdict == TP_VERDICT_REJECT ? tp_reject(skb, p) : TP_DROP;
+}
+
+/* Carries out a decision. */
+static __always_inline int tp_settle(struct __sk_buff *skb, struct tp_packet *p, __u32 decision)
+{
+	if (!decision)
+		return TP_PASS;
+	if (!tp_is_allow(decision))
+		return tp_deny(skb, p, decision);
+	tp_count(tp_counter_of(decision), tp_length(p));
+	return TP_PASS;
+}
+
+/* Reports whether a packet can be the first of a connection. */
+static __always_inline int tp_opens(const struct tp_packet *p)
+{
+	if (p->about == TP_ABOUT_NOTHING)
+		return 0;
+	if (p->key.kind != TP_CONN_PLAIN)
+		return p->key.kind == (p->direction == TP_EGRESS ? TP_CONN_QUERY : TP_CONN_QUERIED);
+	return p->key.protocol != IPPROTO_TCP || p->headers.fragment == TP_LATER || tp_tcp_opens(p);
+}
+
+/* Reports whether a packet that is let through leaves an entry. */
+static __always_inline int tp_is_tracked(const struct tp_packet *p)
+{
+	return p->about == TP_ABOUT_CONN && p->headers.fragment != TP_LATER;
+}
+
+/* A packet that no connection is known of is judged in its own direction. */
+__noinline __u32 tp_new(struct __sk_buff *skb, struct tp_packet *p)
+{
+	__u32 terminal;
+	int opens;
+
+	if (!p)
+		return TP_REFUSED;
+	opens = tp_opens(p);
+	if (tp_is_from_node(skb, p)) {
+		if (opens && tp_is_tracked(p))
+			tp_enter(skb, p, 0, TP_CONN_NODE);
+		return 0;
+	}
+	if (!opens || !tp_sums_are_right(skb, p))
+		return TP_REFUSED;
+	if (p->ports_unknown) {
+		terminal = tp_judge_stretch(p);
+		if (!terminal)
+			return TP_REFUSED;
+	} else {
+		terminal = tp_walk(&p->words, p->direction == TP_EGRESS ? p->egress : p->ingress);
+	}
+	if (tp_is_allow(terminal) && tp_is_tracked(p))
+		tp_enter(skb, p, terminal, 0);
+	return terminal;
+}
+
+/* A packet whose connection may be known. TP_GO_ON: it is not. */
+__noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
+{
+	struct tp_conn *c;
+	__u32 terminal;
+	int reply, tcp;
+
+	if (!p)
+		return TP_REFUSED;
+	c = tp_find(p);
+	if (!c || (tp_is_syn(p) && tp_tcp_is_closed(c))) {
+		tp_forget(p);
+		return TP_GO_ON;
+	}
+	reply = c->direction != p->direction;
+	tcp = p->key.protocol == IPPROTO_TCP && p->headers.fragment != TP_LATER;
+	if (tcp && p->tcp_flags & (TP_TCP_FLAG_SYN | TP_TCP_FLAG_FIN | TP_TCP_FLAG_RST)) {
+		if (tp_is_syn(p) && reply && c->flags & TP_CONN_REPLIED)
+			return TP_REFUSED;
+		if (!tp_sums_are_right(skb, p))
+			return TP_REFUSED;
+	}
+	if (!reply && !(c->flags & TP_CONN_NODE) && tp_is_from_node(skb, p)) {
+		c->flags |= TP_CONN_NODE;
+		tp_set_judged(c, p->words.generation, 0);
+	}
+	terminal = tp_judged(p, c);
+	c->seen = p->now;
+	c->ifindex = skb->ifindex;
+	if (tcp)
+		c->tcp = tp_tcp_next(c->tcp, p->tcp_flags, !reply);
+	if (reply && !(c->flags & TP_CONN_REPLIED))
+		tp_promote(p, c);
+	return terminal;
+}
+
+/* An ICMP error has the verdict of the connection that it quotes. */
+__noinline __u32 tp_error(struct __sk_buff *skb, struct tp_packet *p)
+{
+	struct tp_conn *c;
+	int from_node;
+	__u32 pod;
+
+	if (!p)
+		return TP_REFUSED;
+	from_node = tp_is_from_node(skb, p);
+	pod = p->pod;
+	if (!tp_quote(skb, p) && tp_own(skb, p) && p->pod == pod) {
+		c = tp_find(p);
+		if (c)
+			return tp_judged(p, c);
+	}
+	return from_node ? 0 : TP_DROPPED(TP_COUNTER_BROKEN);
+}
+
+/* What is not the pod's. */
+static __always_inline __u32 tp_foreign(const struct tp_packet *p)
+{
+	return TP_DROPPED(p->direction == TP_EGRESS ? TP_COUNTER_SPOOFED : TP_COUNTER_STRAY);
+}
+
+/* A packet with its connection, or its first fragment, at hand. */
+static __always_inline __u32 tp_by_kind(struct __sk_buff *skb, struct tp_packet *p)
+{
+	if (p->about == TP_ABOUT_QUOTED)
+		return tp_error(skb, p);
+	return p->about == TP_ABOUT_CONN && !p->ports_unknown ? tp_known(skb, p) : TP_GO_ON;
+}
+
+/* A packet that is not whole. */
+__noinline __u32 tp_fragment(struct __sk_buff *skb, struct tp_packet *p)
+{
+	struct tp_frag_key key;
+	struct tp_frag frag;
+	__u8 passed = 0;
+
+	if (!p)
+		return TP_REFUSED;
+	p->now = bpf_ktime_get_coarse_ns();
+	if (!tp_own(skb, p))
+		return tp_foreign(p);
+	key = tp_frag_key(p);
+	if (p->headers.fragment == TP_LATER) {
+		tp_recall(p, &key, &passed);
+		if (p->about == TP_ABOUT_QUOTED)
+			return passed ? 0 : TP_DROPPED(TP_COUNTER_BROKEN);
+		return tp_by_kind(skb, p);
+	}
+	frag = tp_frag(p);
+	if (p->about == TP_ABOUT_QUOTED) {
+		__u32 decision = tp_error(skb, p);
+
+		frag.passed = !decision || tp_is_allow(decision);
+		bpf_map_update_elem(&tp_frags, &key, &frag, BPF_ANY);
+		return decision;
+	}
+	bpf_map_update_elem(&tp_frags, &key, &frag, BPF_ANY);
+	return tp_by_kind(skb, p);
+}
+
+/* Whole packets but the plain ones of connections that the graph in force has judged.
+ * TP_GO_ON: it belongs to no connection that is known. */
+__noinline __u32 tp_slow(struct __sk_buff *skb, struct tp_packet *p)
+{
+	__u32 decision;
+
+	if (!p)
+		return TP_REFUSED;
+	p->now = bpf_ktime_get_coarse_ns();
+	if (p->about == TP_ABOUT_NEIGHBOUR) {
+		decision = tp_discovery(skb, p);
+		if (decision != TP_GO_ON)
+			return decision;
+	}
+	if (!tp_own(skb, p))
+		return tp_foreign(p);
+	return tp_by_kind(skb, p);
+}
+
+/* Reports whether a connection's entry alone says what becomes of a packet. */
+static __always_inline int tp_is_settled(struct __sk_buff *skb, const struct tp_packet *p, const struct tp_conn *c)
+{
+	if (c->ifindex != skb->ifindex || tp_is_old(c, p))
+		return 0;
+	if (p->headers.protocol == IPPROTO_TCP &&
+	    (c->tcp != TP_TCP_OPEN || p->tcp_flags & (TP_TCP_FLAG_SYN | TP_TCP_FLAG_FIN | TP_TCP_FLAG_RST)))
+		return 0;
+	return c->flags & TP_CONN_REPLIED || c->direction == p->direction;
+}
+
+/* Looks for what has been decided already. TP_GO_ON: nothing, but the local address is
+ * the pod's. */
+static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet *p)
+{
+	struct tp_conn *c;
+	__u64 judged;
+
+	if (p->headers.fragment)
+		return tp_fragment(skb, p);
+	if (p->about != TP_ABOUT_CONN)
+		return tp_slow(skb, p);
+	p->now = bpf_ktime_get_coarse_ns();
+	c = bpf_map_lookup_elem(&tp_conns, &p->key);
+	if (!c)
+		c = bpf_map_lookup_elem(&tp_opening, &p->key);
+	if (!c)
+		return tp_own(skb, p) ? TP_GO_ON : tp_foreign(p);
+	judged = *(volatile __u64 *)c;
+	if ((__u32)judged != p->words.generation || !tp_is_settled(skb, p, c))
+		return tp_slow(skb, p);
+	if (c->seen != p->now)
+		c->seen = p->now;
+	return judged >> 32;
+}
+
+/* What becomes of a packet. */
+static __always_inline __u32 tp_judge(struct __sk_buff *skb, struct tp_packet *p)
+{
+	__u32 decision = tp_decided(skb, p);
+
+	return decision == TP_GO_ON ? tp_new(skb, p) : decision;
+}
+
+#endif
