@@ -25,7 +25,7 @@ type Event struct {
 	DstPort   *uint16    `json:"dstPort,omitempty"`
 	Type      *uint8     `json:"icmpType,omitempty"`
 	Code      *uint8     `json:"icmpCode,omitempty"`
-	// Reason is rule, default-deny, spoofed, stray, broken or unknown.
+	// Reason is rule, default-deny, spoofed, stray, broken, unknown or ethertype.
 	Reason string `json:"reason"`
 	Rule   string `json:"rule,omitempty"`
 	// Policies of a default deny, in evaluation order.
@@ -132,12 +132,14 @@ const (
 	Stray   = "stray"
 	Broken  = "broken"
 	Unknown = "unknown"
+	// Ethertype: neither IPv4 nor IPv6 nor ARP, or behind a VLAN tag.
+	Ethertype = "ethertype"
 )
 
 // causes returns what each id stands for.
 func causes(m *bundle.Manifest) map[string]Event {
 	c := map[string]Event{}
-	for _, reason := range []string{Spoofed, Stray, Broken, Unknown} {
+	for _, reason := range []string{Spoofed, Stray, Broken, Unknown, Ethertype} {
 		c[reason] = Event{Reason: reason}
 	}
 	for _, r := range m.Rules {

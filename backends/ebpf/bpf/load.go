@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -70,6 +71,9 @@ type Instance struct {
 	Limits     *ebpf.Map `ebpf:"tp_limits"`
 	Programs   *ebpf.Map `ebpf:"tp_programs"`
 }
+
+// Digest tells programs of one version of this package from those of another.
+func Digest() [sha256.Size]byte { return sha256.Sum256(_TpBytes) }
 
 // Spec returns the program and its maps as o wants them, not yet in the kernel.
 func Spec(o Options) (*ebpf.CollectionSpec, error) {

@@ -3,10 +3,10 @@
 package load
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,7 +43,7 @@ func open(dir string) (*datapath, error) {
 	if d.hooks, err = openHooks(dir, d.pod); err != nil {
 		return nil, err
 	}
-	d.shared, err = openObjects(filepath.Join(dir, sharedFolder), bpf.SharedMaps, bpf.EnterPrograms)
+	d.shared, err = openObjects(filepath.Join(dir, sharedFolder), sharedMaps, enterPrograms)
 	if err == nil {
 		d.inst, err = openInstance(dir, names[len(names)-1])
 	}
@@ -117,16 +117,12 @@ func newDatapath(dir string, pod bool, s sizes) (*datapath, error) {
 	if d.hooks, err = openHooks(dir, pod); err != nil {
 		return nil, err
 	}
-	spec, err := bpf.Spec()
-	if err == nil {
-		if d.shared, err = create(bpf.Shared(spec), nil); err != nil {
-			err = fmt.Errorf("load what packets enter by: %w", err)
-		}
+	if d.shared, err = newShared(); err != nil {
+		d.close()
+		return nil, err
 	}
-	if err == nil { // what is there belongs to no instance
-		if err = removePins(filepath.Join(dir, sharedFolder)); err == nil {
-			err = d.shared.pin(filepath.Join(dir, sharedFolder))
-		}
+	if err = removePins(filepath.Join(dir, sharedFolder)); err == nil { // what is there belongs to no instance
+		err = d.shared.pin(filepath.Join(dir, sharedFolder))
 	}
 	if err == nil {
 		d.inst, err = newInstance(d, instanceName{pod, 1}, s)
@@ -146,7 +142,7 @@ func newDatapath(dir string, pod bool, s sizes) (*datapath, error) {
 
 // enter has packets go on in the programs of the instance.
 func (d *datapath) enter() error {
-	for i, name := range bpf.JudgePrograms {
+	for i, name := range judgePrograms {
 		if err := d.shared.maps[bpf.MapPrograms].Put(uint32(i), d.inst.programs[name]); err != nil {
 			return fmt.Errorf("go on in instance %s: %w", d.inst.name, err)
 		}
@@ -210,8 +206,30 @@ func (d *datapath) remove() error {
 // the pod is judged at ingress on the node, at egress in the pod's own namespace.
 func (d *datapath) program(s side, ethernet bool) *ebpf.Program {
 	from := (s == ingress) != d.pod
-	return d.shared.programs[bpf.Enter(from, ethernet)]
+	slot := map[[2]bool]bpf.Slot{
+		{true, true}: bpf.SlotFromEther, {false, true}: bpf.SlotToEther,
+		{true, false}: bpf.SlotFromIP, {false, false}: bpf.SlotToIP,
+	}[[2]bool{from, ethernet}]
+	return d.shared.programs[enterPrograms[slot]]
 }
 
-// mark returns a mark for our own answers that nobody can guess.
-func mark() uint32 { return rand.Uint32() | 1 }
+// newShared makes what all instances share, and draws the mark of our own answers:
+// nobody can guess it.
+func newShared() (*objects, error) {
+	spec, err := sharedSpec()
+	if err != nil {
+		return nil, err
+	}
+	o, err := create(spec, nil)
+	if err != nil {
+		return nil, fmt.Errorf("load what packets enter by: %w", err)
+	}
+	var mark [4]byte
+	rand.Read(mark[:])
+	mark[0] |= 1
+	if err := o.maps[mapMark].Put(uint32(0), mark); err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}

@@ -104,7 +104,7 @@ func (d *datapath) programDrift(held []byte) ([]string, error) {
 			drift = append(drift, fmt.Sprintf("program %s was changed", name))
 		}
 	}
-	for i, name := range bpf.JudgePrograms {
+	for i, name := range judgePrograms {
 		var id uint32
 		err := d.shared.maps[bpf.MapPrograms].Lookup(uint32(i), &id)
 		if err != nil || ebpf.ProgramID(id) != programID(d.inst.programs[name]) {

@@ -3,9 +3,10 @@
 package load
 
 import (
-	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -36,15 +37,40 @@ func newGeneration(number uint32, b *loader.Bundle, r *state.Record, interfaces,
 	}
 	gen := &generation{number: number, graph: placed, nodes: map[bpf.NodeKey]uint32{}, ifaces: map[bpf.InterfaceKey]uint32{}}
 	gen.names = nameEntries(number, b, p)
-	for _, list := range [][]netip.Addr{g.Tables.NodeAddrs, r.Options.NodeAddrs} {
-		for _, a := range list {
-			gen.nodes[bpf.NodeKey{Generation: number, Address: address(a)}] = 0
-		}
+	nodes, err := nodeAddrs(b, r)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range nodes {
+		gen.nodes[bpf.NodeKey{Generation: number, Address: bpf.AddressOf(a)}] = 0
 	}
 	for _, i := range r.Interfaces {
 		gen.ifaces[bpf.InterfaceKey{Generation: number, Ifindex: uint32(i.Index)}] = 0
 	}
 	return gen, nil
+}
+
+// nodeAddrs returns the addresses that the node sends from: those of the inventory
+// and of --node-addr and, on the node itself, those of its interfaces. Link-local
+// addresses of IPv6 the programs tell by themselves.
+func nodeAddrs(b *loader.Bundle, r *state.Record) ([]netip.Addr, error) {
+	t := graphOf(b).Tables
+	nodes := append(slices.Clone(t.NodeAddrs), r.Options.NodeAddrs...)
+	if t.Scope == string(bundle.ScopePod) {
+		return nodes, nil
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, n := range own {
+		p, err := netip.ParsePrefix(n.String())
+		if err != nil || p.Addr().IsLoopback() || p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+			continue
+		}
+		nodes = append(nodes, p.Addr().Unmap())
+	}
+	return nodes, nil
 }
 
 // nameEntries returns, for each chain and address, what the first name of the
@@ -58,7 +84,7 @@ func nameEntries(number uint32, b *loader.Bundle, p *graph.Placement) map[bpf.Na
 	for i, chain := range graphOf(b).Tables.Chains {
 		for j := range chain {
 			for _, a := range known[chain[j].Name] {
-				key := bpf.NameKey{Generation: number, Chain: uint32(i), Address: address(a)}
+				key := bpf.NameKey{Generation: number, Chain: uint32(i), Address: bpf.AddressOf(a)}
 				if _, ok := entries[key]; !ok {
 					entries[key] = uint32(p.Placed(&chain[j]))
 				}
@@ -66,16 +92,6 @@ func nameEntries(number uint32, b *loader.Bundle, p *graph.Placement) map[bpf.Na
 		}
 	}
 	return entries
-}
-
-// address returns an address as keys have it: IPv4 as ::ffff:a.b.c.d.
-func address(a netip.Addr) [4]uint32 {
-	b := a.As16()
-	var w [4]uint32
-	for i := range w {
-		w[i] = binary.NativeEndian.Uint32(b[4*i:]) // the bytes stay in their order
-	}
-	return w
 }
 
 // interfaceNumbers returns the index of the interface of each record: where its

@@ -7,34 +7,18 @@ import (
 	"encoding/hex"
 	"fmt"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
-// Maps of the loader alone.
-const (
-	mapIDs  = "tp_ids"  // id of a rule or default deny -> number of its counter
-	mapInfo = "tp_info" // what an instance is made from
-)
-
-func idSpec(counters int) *ebpf.MapSpec {
-	return &ebpf.MapSpec{Name: mapIDs, Type: ebpf.Hash, KeySize: 8, ValueSize: 4, MaxEntries: uint32(counters)}
-}
-
-func infoSpec() *ebpf.MapSpec {
-	return &ebpf.MapSpec{Name: mapInfo, Type: ebpf.Array, KeySize: 4, ValueSize: sha256.Size, MaxEntries: 1}
-}
-
-// ownInfo is the digest of the programs that this loader has.
-func ownInfo() [sha256.Size]byte { return sha256.Sum256(bpf.Object()) }
-
 // current reports whether the instance is made from this loader's programs.
 func (i *instance) current() bool {
 	var have [sha256.Size]byte
-	return i.maps[mapInfo].Lookup(uint32(0), &have) == nil && have == ownInfo()
+	return i.maps[mapInfo].Lookup(uint32(0), &have) == nil && have == bpf.Digest()
 }
+
+// fixedCounters is how many counters come before those of deciders.
+const fixedCounters = uint32(bpf.FixedCounters)
 
 // idKey is the key of a decider's id: its eight bytes, or zeros for the decider
 // of what no policy speaks of.
@@ -98,7 +82,7 @@ func (i *instance) carry(from *instance) error {
 	values := map[uint32]loader.Count{}
 	for key, n := range ids {
 		if c, ok := totals.ids[key]; ok {
-			values[i.carried(bpf.FixedCounters+n)] = c
+			values[i.carried(fixedCounters+n)] = c
 		}
 	}
 	for n, c := range totals.fixed {
@@ -109,7 +93,7 @@ func (i *instance) carry(from *instance) error {
 
 // totals are sums over processors and earlier instances.
 type totals struct {
-	fixed [bpf.FixedCounters]loader.Count
+	fixed [fixedCounters]loader.Count
 	ids   map[[8]byte]loader.Count
 }
 
@@ -132,10 +116,10 @@ func (i *instance) totals() (*totals, error) {
 		t.fixed[n] = sum(uint32(n))
 	}
 	for key, n := range ids {
-		if int(n) >= len(all)/2-bpf.FixedCounters {
+		if int(n) >= len(all)/2-int(fixedCounters) {
 			return nil, fmt.Errorf("id %x has counter %d, which is not there", key, n)
 		}
-		t.ids[key] = sum(bpf.FixedCounters + n)
+		t.ids[key] = sum(fixedCounters + n)
 	}
 	return t, nil
 }
@@ -149,7 +133,7 @@ func (i *instance) release(ids map[[8]byte]uint32) error {
 	zero := map[uint32]loader.Count{}
 	var keys [][8]byte
 	for key, n := range ids {
-		zero[bpf.FixedCounters+n], zero[i.carried(bpf.FixedCounters+n)] = loader.Count{}, loader.Count{}
+		zero[fixedCounters+n], zero[i.carried(fixedCounters+n)] = loader.Count{}, loader.Count{}
 		keys = append(keys, key)
 	}
 	if err := i.setCounters(zero); err != nil {

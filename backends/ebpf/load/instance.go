@@ -4,6 +4,7 @@ package load
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -51,57 +52,49 @@ func powerOfTwo(n, least int) int {
 }
 
 func newInstance(d *datapath, name instanceName, s sizes) (*instance, error) {
-	spec, err := bpf.Spec()
-	if err != nil {
-		return nil, err
-	}
-	spec = bpf.Instance(spec)
 	if s.lines > graph.MaxSlots/2 {
 		return nil, fmt.Errorf("a graph of %d lines is too large", s.lines)
 	}
+	o := bpf.Options{Listed: true, PodScope: d.pod}
+	if err := d.shared.maps[mapMark].Lookup(uint32(0), &o.Mark); err != nil {
+		return nil, fmt.Errorf("mark of answers: %w", err)
+	}
 	counters := powerOfTwo(s.counters, minCounters)
-	spec.Maps[bpf.MapArea].MaxEntries = 2 * uint32(powerOfTwo(s.lines, minLines))
+	o.Lines = 2 * uint32(powerOfTwo(s.lines, minLines))
 	// Behind the counters is as much again for what earlier instances have counted.
-	spec.Maps[bpf.MapCounters].MaxEntries = uint32(2 * (bpf.FixedCounters + counters))
-	spec.Maps[mapIDs] = idSpec(counters)
-	spec.Maps[mapInfo] = infoSpec()
-	for m, n := range map[string]int{bpf.MapNames: s.names, bpf.MapNodes: s.nodes, bpf.MapInterfaces: s.ifaces} {
-		spec.Maps[m].MaxEntries = uint32(powerOfTwo(n, int(spec.Maps[m].MaxEntries)))
+	o.Deciders = uint32(2*counters) + fixedCounters
+	o.Names, o.Nodes, o.Interfaces = tableSize(s.names), tableSize(s.nodes), tableSize(s.ifaces)
+	spec, err := bpf.Spec(o)
+	if err != nil {
+		return nil, err
 	}
-	for v, x := range map[string]any{bpf.VarMark: mark(), bpf.VarPodScope: boolByte(d.pod)} {
-		if err := spec.Variables[v].Set(x); err != nil {
-			return nil, fmt.Errorf("variable %s: %w", v, err)
-		}
-	}
-	o, err := create(spec, d.shared.maps)
+	only(spec, judgePrograms)
+	spec.Maps[mapIDs], spec.Maps[mapInfo] = idSpec(counters), infoSpec()
+	given := maps.Clone(d.shared.maps)
+	delete(given, mapMark)
+	loaded, err := create(spec, given)
 	if err != nil {
 		return nil, fmt.Errorf("load the programs: %w", err)
 	}
-	i := &instance{objects: o, dir: d.dir, name: name}
-	if err := i.maps[mapInfo].Put(uint32(0), ownInfo()); err != nil {
+	i := &instance{objects: loaded, dir: d.dir, name: name}
+	if err := i.maps[mapInfo].Put(uint32(0), bpf.Digest()); err != nil {
 		i.close()
 		return nil, err
 	}
 	return i, i.mmap()
 }
 
-func boolByte(b bool) uint8 {
-	if b {
-		return 1
-	}
-	return 0
-}
+// tableSize returns the size of a table that takes memory for what it holds alone.
+func tableSize(n int) uint32 { return uint32(powerOfTwo(n, 4096)) }
 
 func openInstance(dir string, name instanceName) (*instance, error) {
-	o, err := openObjects(filepath.Join(dir, name.String()), instanceMaps, bpf.JudgePrograms)
+	o, err := openObjects(filepath.Join(dir, name.String()), instanceMaps, judgePrograms)
 	if err != nil {
 		return nil, err
 	}
 	i := &instance{objects: o, dir: dir, name: name}
 	return i, i.mmap()
 }
-
-var instanceMaps = append([]string{mapIDs, mapInfo}, bpf.InstanceMaps...)
 
 func (i *instance) pin() error { return i.objects.pin(filepath.Join(i.dir, i.name.String())) }
 

@@ -115,7 +115,9 @@ func (k *kernel) Remove(context.Context) (bool, error) {
 		if herr != nil {
 			return false, herr
 		}
-		k.space.Log("what is pinned in %s is incomplete: %v", k.dir, err)
+		if err != nil {
+			k.space.Log("what is pinned in %s is incomplete: %v", k.dir, err)
+		}
 		d = &datapath{dir: k.dir, hooks: h}
 	}
 	k.data, k.dir = nil, ""

@@ -3,9 +3,7 @@
 package load
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +27,6 @@ type feed struct {
 	start  uint64    // on it, when the feed began
 	ids    map[uint32]string
 	of     uint32 // the generation that ids were read for
-	lost   loader.Count
 }
 
 // Monitor opens the ring of events. There can be one reader.
@@ -98,8 +95,11 @@ func (f *feed) Next(ctx context.Context) ([]loader.Denied, uint64, error) {
 		if err != nil {
 			return nil, 0, fmt.Errorf("events: %w", err)
 		}
-		var e bpf.Event
-		if err := binary.Read(bytes.NewReader(r.RawSample), binary.NativeEndian, &e); err != nil || e.Time < f.start {
+		e, err := bpf.DecodeEvent(r.RawSample)
+		if err != nil {
+			return nil, 0, fmt.Errorf("events: %w", err)
+		}
+		if e.Time < f.start {
 			continue
 		}
 		d, err := f.denied(&e)
@@ -111,17 +111,18 @@ func (f *feed) Next(ctx context.Context) ([]loader.Denied, uint64, error) {
 }
 
 // fixedReasons are those of the counters that every instance has.
-var fixedReasons = map[uint32]string{
+var fixedReasons = map[bpf.CounterNumber]string{
 	bpf.CounterSpoofed: loader.Spoofed, bpf.CounterStray: loader.Stray,
 	bpf.CounterBroken: loader.Broken, bpf.CounterUnknown: loader.Unknown,
-	bpf.CounterEthertype: "ethertype",
+	bpf.CounterEthertype: loader.Ethertype,
 }
 
 func (f *feed) denied(e *bpf.Event) (loader.Denied, error) {
 	d := loader.Denied{Sent: e.Direction == bpf.Egress, ID: fixedReasons[e.Counter]}
 	d.Packet.Time = f.boot.Add(time.Duration(e.Time)).UTC()
-	d.Packet.Fill(e.Data[:min(int(e.Captured), len(e.Data))])
-	if d.ID != "" || e.Counter < bpf.FixedCounters {
+	d.Packet.Fill(e.Packet)
+	n, ok := e.Counter.Decider()
+	if !ok {
 		return d, nil
 	}
 	if f.ids == nil || f.of != e.Generation {
@@ -129,7 +130,7 @@ func (f *feed) denied(e *bpf.Event) (loader.Denied, error) {
 			return d, err
 		}
 	}
-	d.ID = f.ids[e.Counter-bpf.FixedCounters]
+	d.ID = f.ids[n]
 	return d, nil
 }
 

@@ -90,11 +90,11 @@ func (t *takeover) entry(l *live) (key bpf.ConnKey, value bpf.Conn, ok bool) {
 		return key, value, false
 	}
 	key = bpf.ConnKey{
-		Local: address(l.local.Addr()), Peer: address(l.peer.Addr()),
-		LocalPort: bigEndian(l.local.Port()), PeerPort: bigEndian(l.peer.Port()), Protocol: l.proto,
+		Local: bpf.AddressOf(l.local.Addr()), Peer: bpf.AddressOf(l.peer.Addr()),
+		LocalPort: bpf.PortOf(l.local.Port()), PeerPort: bpf.PortOf(l.peer.Port()), Protocol: l.proto,
 	}
 	if request, query := echoes[l.proto]; query {
-		key.PeerPort, key.Kind = bigEndian(request), bpf.ConnQueried
+		key.PeerPort, key.Kind = bpf.PortOf(request), bpf.ConnQueried
 		if l.opened {
 			key.Kind = bpf.ConnQuery
 		}
@@ -120,6 +120,3 @@ func (t *takeover) entry(l *live) (key bpf.ConnKey, value bpf.Conn, ok bool) {
 
 // echoes are the requests that conntrack follows by identifier and that have one.
 var echoes = map[uint8]uint16{model.IPProtoICMP: 8, model.IPProtoICMPv6: 128}
-
-// bigEndian swaps the bytes of a port, as a packet has them.
-func bigEndian(p uint16) uint16 { return p<<8 | p>>8 }
