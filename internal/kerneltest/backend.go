@@ -25,7 +25,7 @@ func (b Backend) String() string {
 }
 
 // Backends lists what the tests cover, with one expected verdict for all.
-var Backends = []Backend{{Name: "nftables"}, {Name: "nftables", Bare: true}}
+var Backends = []Backend{{Name: "nftables"}, {Name: "nftables", Bare: true}, {Name: "ebpf"}}
 
 // Enforcement is a backend at work in one namespace.
 type Enforcement struct {
