@@ -267,6 +267,8 @@ func TestCheckRefuses(t *testing.T) {
 		}), "node address"},
 		{"decider twice", tables(func(t *Tables) { t.Deciders[1] = t.Deciders[0] }), "stands twice"},
 		{"decider's id", tables(func(t *Tables) { t.Deciders[1] = "00000000000000A2" }), "is no id"},
+		{"two without an id", tables(func(t *Tables) { t.Deciders[1] = "" }), "stands twice"},
+		{"letter of an id", tables(func(t *Tables) { t.Deciders[1] = "000000000000000g" }), "is no id"},
 		{"short id", tables(func(t *Tables) { t.Deciders[1] = "0002" }), "is no id"},
 		{"empty chain", tables(func(t *Tables) { t.Chains[0] = nil }), "chain 0 is empty"},
 		{"name twice", tables(func(t *Tables) { t.Chains[0] = append(t.Chains[0], t.Chains[0][0]) }), "a name twice"},
