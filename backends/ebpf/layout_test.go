@@ -30,6 +30,9 @@ func TestLayoutIsThatOfTheProgram(t *testing.T) {
 		"KIND_TREE5": KindTree5, "KIND_CHAIN": KindChain, "KIND_SEQUENCE": KindSequence,
 		"SMALL_KEYS": smallKeys, "MEDIUM_KEYS": mediumKeys, "LINE_KEYS": lineKeys, "ROOT_KEYS": rootKeys, "FANOUT": fanout,
 		"WORD_LOCAL": WordLocal, "WORD_PEER": WordPeer, "WORD_L4": WordL4, "WORDS": words,
+		"MAX_DEPTH": maxDepth,
+		"L4_TCP": uint64(model.L4TCP), "L4_UDP": uint64(model.L4UDP), "L4_SCTP": uint64(model.L4SCTP),
+		"L4_ICMP": uint64(model.L4ICMP), "L4_OTHER": uint64(model.L4Other),
 	}
 	got := map[string]uint64{}
 	for _, m := range regexp.MustCompile(`(?m)^#define (TP_\w+) (.+)$`).FindAllStringSubmatch(string(text), -1) {
@@ -64,13 +67,16 @@ func evaluate(s string, known map[string]uint64) (uint64, error) {
 	if e, ok := strings.CutPrefix(s, "("); ok && strings.HasSuffix(e, ")") && closes(e) {
 		return evaluate(e[:len(e)-1], known)
 	}
-	if i := strings.LastIndex(s, " - "); i >= 0 {
+	if i := max(strings.LastIndex(s, " - "), strings.LastIndex(s, " + ")); i >= 0 {
 		a, err := evaluate(s[:i], known)
 		if err != nil {
 			return 0, err
 		}
 		b, err := evaluate(s[i+3:], known)
-		return a - b, err
+		if s[i+1] == '-' {
+			b = -b
+		}
+		return a + b, err
 	}
 	if a, b, ok := strings.Cut(s, " << "); ok {
 		x, err := evaluate(a, known)

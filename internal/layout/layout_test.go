@@ -29,6 +29,7 @@ var allowed = []struct {
 	{"backends/bundle", []string{"model", "compiler"}},
 	{"backends/nftables", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/netns", "internal/state"}},
+	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"internal/synth", []string{"model"}},
 	{"internal/version", nil},
 }
@@ -39,6 +40,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"verify/simulate", "compiler/space", "simulate is the reference that space is compared with"},
 	{"verify/oracle", "compiler/space", "the oracle is what the algebra is compared with"},
 	{"cmd/trafficpolicy", "backends/nftables/load", "the compiler needs no kernel"},
+	{"cmd/trafficpolicy", "github.com/cilium/ebpf", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "github.com/vishvananda/netlink", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "github.com/mdlayher/netlink", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "net/http", "the compiler needs no network"},

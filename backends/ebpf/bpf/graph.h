@@ -64,10 +64,18 @@ struct tp_record {
 #define TP_LINE_KEYS 16
 #define TP_ROOT_KEYS 11
 #define TP_FANOUT 17
+#define TP_MAX_DEPTH 5
 
 #define TP_WORD_LOCAL 0
 #define TP_WORD_PEER 4
 #define TP_WORD_L4 8
 #define TP_WORDS 9
+
+/* Points of the L4 axis: port 0 of three protocols, ICMP, every other protocol. */
+#define TP_L4_TCP 0
+#define TP_L4_UDP (1 << 16)
+#define TP_L4_SCTP (2 << 16)
+#define TP_L4_ICMP (3 << 16)
+#define TP_L4_OTHER (TP_L4_ICMP + 1)
 
 #endif
