@@ -31,7 +31,7 @@ func TestLayoutIsThatOfTheProgram(t *testing.T) {
 		"SMALL_KEYS": smallKeys, "MEDIUM_KEYS": mediumKeys, "LINE_KEYS": lineKeys, "ROOT_KEYS": rootKeys, "FANOUT": fanout,
 		"WORD_LOCAL": WordLocal, "WORD_PEER": WordPeer, "WORD_L4": WordL4, "WORDS": words,
 		"MAX_DEPTH": maxDepth,
-		"L4_TCP": uint64(model.L4TCP), "L4_UDP": uint64(model.L4UDP), "L4_SCTP": uint64(model.L4SCTP),
+		"L4_TCP":    uint64(model.L4TCP), "L4_UDP": uint64(model.L4UDP), "L4_SCTP": uint64(model.L4SCTP),
 		"L4_ICMP": uint64(model.L4ICMP), "L4_OTHER": uint64(model.L4Other),
 	}
 	got := map[string]uint64{}
