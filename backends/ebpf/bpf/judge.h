@@ -250,6 +250,9 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	judged = *(volatile __u64 *)c;
 	if ((__u32)judged != p->words.generation || !tp_is_settled(skb, p, c))
 		return tp_slow(skb, p);
+	/* A denial asks whether the pod sends to itself, and so which pod it is. */
+	if (judged >> 32 && !tp_is_allow(judged >> 32))
+		return tp_slow(skb, p);
 	if (c->seen != p->now)
 		c->seen = p->now;
 	return judged >> 32;
