@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"golang.org/x/sys/unix"
 
@@ -47,16 +46,7 @@ func (Backend) Open(_ context.Context, s *loader.Space) (loader.Kernel, error) {
 	if err := usable(); err != nil {
 		return nil, err
 	}
-	k := &kernel{space: s}
-	dir, err := pinFolder(s.Key, false)
-	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	k.dir = dir
-	return k, nil
+	return &kernel{space: s}, nil
 }
 
 // usable says what is missing: a privilege, or the kernel.

@@ -164,13 +164,13 @@ func (h *hooks) attachFilter(index int, s side, p *ebpf.Program) error {
 // interface, is no error.
 func (h *hooks) detach(index int) error {
 	for _, s := range sides {
-		if err := os.Remove(h.pinOf(index, s)); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("detach from %s of interface %d: %w", s, index, err)
-		}
+		var err error
 		if h.tcx {
-			continue
+			err = h.detachTCX(index, s)
+		} else if err = h.nl.FilterDel(h.filter(index, s)); isGone(err) {
+			err = nil
 		}
-		if err := h.nl.FilterDel(h.filter(index, s)); err != nil && !isGone(err) {
+		if err != nil {
 			return fmt.Errorf("detach from %s of interface %d: %w", s, index, err)
 		}
 	}
@@ -178,6 +178,26 @@ func (h *hooks) detach(index int) error {
 		return nil
 	}
 	return h.dropClsact(index)
+}
+
+// detachTCX detaches before it unpins: of a link that nobody holds any more the
+// kernel lets go later (kernel/bpf/syscall.c, bpf_link_put).
+func (h *hooks) detachTCX(index int, s side) error {
+	path := h.pinOf(index, s)
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if alive(l, index) {
+		if err := l.Detach(); err != nil && !errors.Is(err, unix.ENOLINK) {
+			return err
+		}
+	}
+	return os.Remove(path)
 }
 
 // isGone reports whether netlink says that a filter, qdisc or interface is not

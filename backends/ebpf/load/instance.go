@@ -129,24 +129,34 @@ func mmap(m *ebpf.Map) ([]byte, error) {
 // root is the word that all programs read: the line of the graph in force.
 func (i *instance) root() *uint32 { return (*uint32)(unsafe.Pointer(&i.ctl[0])) }
 
-// half returns the bytes of the graph at a root, and those of the other half.
+// halves returns the half of the area whose graph is in force, none where the root
+// is of neither, and the other half with the root that puts it in force.
 func (i *instance) halves() (inForce, free []byte, other uint32) {
 	n := len(i.area) / 2
-	if atomic.LoadUint32(i.root()) == 0 {
+	switch atomic.LoadUint32(i.root()) {
+	case 0:
 		return i.area[:n:n], i.area[n:], uint32(n / graph.LineSize)
+	case uint32(n / graph.LineSize):
+		return i.area[n:], i.area[:n:n], 0
 	}
-	return i.area[n:], i.area[:n:n], 0
+	return nil, i.area[n:], uint32(n / graph.LineSize)
 }
 
 // generation returns the number of the graph in force, 0 without one.
 func (i *instance) generation() uint32 {
 	inForce, _, _ := i.halves()
+	if inForce == nil {
+		return 0
+	}
 	return word(inForce, graph.HeaderGeneration)
 }
 
 // graph returns the bytes of the graph in force.
 func (i *instance) graph() []byte {
 	inForce, _, _ := i.halves()
+	if inForce == nil {
+		return nil
+	}
 	n := int(word(inForce, graph.HeaderSize)) * graph.SlotSize
 	return inForce[:min(n, len(inForce))]
 }

@@ -4,7 +4,9 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
@@ -21,11 +23,18 @@ type kernel struct {
 
 // open opens the datapath, nil if there is none.
 func (k *kernel) open() (*datapath, error) {
-	if k.data != nil || k.dir == "" {
+	if k.data != nil {
 		return k.data, nil
 	}
-	var err error
-	k.data, err = open(k.dir)
+	dir, err := pinFolder(k.space.Key, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	k.dir = dir
+	k.data, err = open(dir)
 	return k.data, err
 }
 
@@ -106,10 +115,10 @@ func (k *kernel) clean(r *state.Record, b *loader.Bundle) error {
 
 // Remove detaches and deletes everything.
 func (k *kernel) Remove(context.Context) (bool, error) {
-	if k.dir == "" {
-		return false, nil
-	}
 	d, err := k.open()
+	if k.dir == "" {
+		return false, err
+	}
 	if d == nil { // nothing, or too little to open
 		h, herr := openHooks(k.dir, false)
 		if herr != nil {
