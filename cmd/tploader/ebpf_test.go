@@ -701,6 +701,14 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+func TestEBPFMonitor(t *testing.T) {
+	n := newEBPFNode(t, netlab.Routed)
+	n.apply(0, shut.ebpf(t))
+	n.ping() // before monitor, so not for it
+	n.wantEvent()
+	n.wantEvent()
+}
+
 // What is pinned is not for others, whatever the file system lets them do.
 func TestEBPFPinsArePrivate(t *testing.T) {
 	n := newEBPFNode(t, netlab.Routed)

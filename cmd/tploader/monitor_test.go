@@ -18,6 +18,13 @@ import (
 func TestMonitor(t *testing.T) {
 	n := newNode(t, netlab.Routed)
 	n.apply(0, shut.bundle(t))
+	n.wantEvent()
+}
+
+// wantEvent monitors a ping of pod a that the policy denies.
+func (n *node) wantEvent() {
+	t := n.t
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := n.command("monitor", "-o", "json", "--count", "1")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -185,12 +185,20 @@ func (h *Host) Tap() *Tap { return h.tap }
 // SendFrame sends a packet as it is from eth0: what a pod with CAP_NET_RAW
 // can do. The host's own netfilter does not see it.
 func (h *Host) SendFrame(packet []byte) error {
-	dst, etype := netip.Addr{}, uint16(unix.ETH_P_IP)
+	var dst netip.Addr
 	if len(packet) >= 40 && packet[0]>>4 == 6 {
-		etype = unix.ETH_P_IPV6
 		dst, _ = netip.AddrFromSlice(packet[24:40])
 	} else if len(packet) >= 20 {
 		dst, _ = netip.AddrFromSlice(packet[16:20])
+	}
+	return h.SendFrameTo(dst, packet)
+}
+
+// SendFrameTo sends what need not be a packet as one for dst.
+func (h *Host) SendFrameTo(dst netip.Addr, packet []byte) error {
+	etype := uint16(unix.ETH_P_IP)
+	if dst.Is6() {
+		etype = unix.ETH_P_IPV6
 	}
 	frame := packet
 	if !h.raw {
