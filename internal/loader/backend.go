@@ -43,6 +43,9 @@ type Kernel interface {
 	// force, one sentence each. held is what Holding returned then, nil if that
 	// was not recorded.
 	Drift(ctx context.Context, a *Applied, held []byte) ([]string, error)
+	// Inspect returns how the kernel differs from what the bundle of a says, as far as
+	// Drift does not compare that.
+	Inspect(ctx context.Context, a *Applied) ([]string, error)
 	// Unknown returns what the kernel holds of the backend where nothing ought to
 	// be in force, one sentence each.
 	Unknown(ctx context.Context) ([]string, error)

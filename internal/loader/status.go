@@ -98,6 +98,11 @@ func (l *Loader) Status(ctx context.Context) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(drift) == 0 {
+		if drift, err = k.Inspect(ctx, l.applied(r, r.Backend)); err != nil {
+			return nil, err
+		}
+	}
 	s.Drift = append(s.Drift, drift...)
 	if s.InForce, err = k.InForce(ctx); err != nil {
 		return nil, err

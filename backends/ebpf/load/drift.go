@@ -5,55 +5,102 @@ package load
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/cilium/ebpf"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	graph "github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
-// holding is what the kernel held when a record had just been put in force, as
-// far as it does not follow from the record and its bundle.
+// holding is what the kernel held when a record had just been put in force.
 type holding struct {
-	Tags map[string]string `json:"tags"` // of the programs
+	Tags  map[string]string `json:"tags"`  // of the programs
+	Graph string            `json:"graph"` // digest of the graph in force
+	Names string            `json:"names"` // digest of the addresses of domain names
+	Nodes []netip.Addr      `json:"nodes"` // addresses of the node, sorted
 }
 
-// Holding returns the tags of the programs.
+// Holding describes programs, graph and what belongs to it.
 func (k *kernel) Holding(context.Context, *loader.Applied) ([]byte, error) {
 	d, err := k.open()
 	if err != nil {
 		return nil, err
 	}
-	tags, err := d.tags()
+	if d == nil {
+		return nil, errors.New("the programs and maps are missing")
+	}
+	h, err := d.hold()
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(holding{tags})
+	return json.Marshal(h)
 }
 
-// tags returns the digests that the kernel gives programs.
-func (d *datapath) tags() (map[string]string, error) {
-	tags := map[string]string{}
+func (d *datapath) hold() (*holding, error) {
+	h := &holding{Tags: map[string]string{}, Graph: digest(d.inst.graph())}
 	for _, o := range []*objects{d.shared, d.inst.objects} {
 		for name, p := range o.programs {
-			info, err := p.Info()
+			info, err := programInfo(p)
 			if err != nil {
 				return nil, fmt.Errorf("program %s: %w", name, err)
 			}
-			tags[name] = info.Tag
+			h.Tags[name] = info.tag
 		}
 	}
-	return tags, nil
+	names, err := readMap[bpf.NameKey, uint32](d.inst.maps[bpf.MapNames])
+	if err != nil {
+		return nil, err
+	}
+	h.Names = digestOf(names)
+	if h.Nodes, err = d.inst.nodes(); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
-// Drift compares the graph in force with that of the bundle, the maps around it
-// and the programs with what they should be, and looks for them on interfaces.
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// digestOf returns a digest of the entries of a map.
+func digestOf(names map[bpf.NameKey]uint32) string {
+	lines := make([]string, 0, len(names))
+	for k, v := range names {
+		lines = append(lines, fmt.Sprint(k.Generation, k.Chain, k.Address, v))
+	}
+	slices.Sort(lines)
+	return digest([]byte(strings.Join(lines, "\n")))
+}
+
+// nodes returns the addresses of the node that the instance knows.
+func (i *instance) nodes() ([]netip.Addr, error) {
+	entries, err := readMap[bpf.NodeKey, uint32](i.maps[bpf.MapNodes])
+	list := make([]netip.Addr, 0, len(entries))
+	for k := range entries {
+		list = append(list, k.Address.Addr())
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list, err
+}
+
+// Drift compares what the kernel holds with what it held, looks for the programs
+// on interfaces, and whether the node has got other addresses.
 func (k *kernel) Drift(_ context.Context, a *loader.Applied, held []byte) ([]string, error) {
 	d, err := k.open()
 	if err != nil {
@@ -65,45 +112,55 @@ func (k *kernel) Drift(_ context.Context, a *loader.Applied, held []byte) ([]str
 	if have := prefix(d.inst.generation()); have != a.Record.Prefix {
 		return []string{fmt.Sprintf("graph %s is in force, not %s", have, a.Record.Prefix)}, nil
 	}
-	b, err := a.Bundle()
+	if held == nil {
+		return []string{"what the kernel should hold was not recorded"}, nil
+	}
+	was := new(holding)
+	if err := json.Unmarshal(held, was); err != nil {
+		return []string{fmt.Sprintf("record of what the kernel holds: %v", err)}, nil
+	}
+	now, err := d.hold()
 	if err != nil {
 		return nil, err
 	}
-	drift, err := d.programDrift(held)
-	if err != nil {
-		return nil, err
-	}
-	for _, check := range []func(*loader.Applied, *loader.Bundle) ([]string, error){d.graphDrift, d.interfaceDrift} {
-		found, err := check(a, b)
+	drift := now.compare(was)
+	for _, check := range []func(*state.Record) ([]string, error){d.entryDrift, d.listDrift, d.interfaceDrift} {
+		found, err := check(a.Record)
 		if err != nil {
 			return nil, err
 		}
 		drift = append(drift, found...)
 	}
+	moved, err := addressDrift(a.Record, now.Nodes)
+	if err != nil {
+		return nil, err
+	}
+	drift = append(drift, moved...)
 	slices.Sort(drift)
 	return drift, nil
 }
 
-// programDrift compares programs with those recorded, and with what packets go on
-// in.
-func (d *datapath) programDrift(held []byte) ([]string, error) {
-	var h holding
-	if held == nil {
-		return []string{"what the kernel should hold was not recorded"}, nil
-	}
-	if err := json.Unmarshal(held, &h); err != nil {
-		return []string{fmt.Sprintf("record of what the kernel holds: %v", err)}, nil
-	}
-	tags, err := d.tags()
-	if err != nil {
-		return nil, err
-	}
-	var drift []string
-	for name, tag := range tags {
-		if h.Tags[name] != tag {
+// compare returns how h differs from what was.
+func (h *holding) compare(was *holding) (drift []string) {
+	for name, tag := range h.Tags {
+		if was.Tags[name] != tag {
 			drift = append(drift, fmt.Sprintf("program %s was changed", name))
 		}
 	}
+	if h.Graph != was.Graph {
+		drift = append(drift, "the graph was changed")
+	}
+	if h.Names != was.Names {
+		drift = append(drift, "addresses of domain names were changed")
+	}
+	if !slices.Equal(h.Nodes, was.Nodes) {
+		drift = append(drift, "addresses of the node were changed")
+	}
+	return drift
+}
+
+// entryDrift looks for what packets go on in.
+func (d *datapath) entryDrift(*state.Record) (drift []string, err error) {
 	for i, name := range judgePrograms {
 		var id uint32
 		err := d.shared.maps[bpf.MapPrograms].Lookup(uint32(i), &id)
@@ -114,18 +171,85 @@ func (d *datapath) programDrift(held []byte) ([]string, error) {
 	return drift, nil
 }
 
+// listDrift compares the list of interfaces that are judged.
+func (d *datapath) listDrift(r *state.Record) ([]string, error) {
+	want := map[bpf.InterfaceKey]uint32{}
+	for _, i := range r.Interfaces {
+		want[bpf.InterfaceKey{Generation: d.inst.generation(), Ifindex: uint32(i.Index)}] = 0
+	}
+	have, err := readMap[bpf.InterfaceKey, uint32](d.inst.maps[bpf.MapInterfaces])
+	if err != nil || maps.Equal(have, want) {
+		return nil, err
+	}
+	return []string{"the list of interfaces was changed"}, nil
+}
+
+// addressDrift looks for addresses that the node has got since.
+func addressDrift(r *state.Record, known []netip.Addr) ([]string, error) {
+	if r.Scope != string(bundle.ScopeNode) {
+		return nil, nil
+	}
+	own, err := ownAddrs()
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range own {
+		if _, ok := slices.BinarySearchFunc(known, a, netip.Addr.Compare); !ok {
+			return []string{fmt.Sprintf("the node has the address %s, and had not", a)}, nil
+		}
+	}
+	return nil, nil
+}
+
+// info is what the kernel says of a program.
+type info struct {
+	id  ebpf.ProgramID
+	tag string // digest of its instructions
+}
+
+// programInfo asks for a program's id and tag alone: for the library's Info the
+// kernel copies all instructions.
+func programInfo(p *ebpf.Program) (i info, err error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", p.FD()))
+	if err != nil {
+		return i, err
+	}
+	for line := range strings.Lines(string(text)) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch value = strings.TrimSpace(value); key {
+		case "prog_tag":
+			i.tag = value
+		case "prog_id":
+			n, err := strconv.ParseUint(value, 10, 32)
+			if err != nil {
+				return i, err
+			}
+			i.id = ebpf.ProgramID(n)
+		}
+	}
+	return i, nil
+}
+
+// programID returns a program's id, 0 where it cannot be had.
 func programID(p *ebpf.Program) ebpf.ProgramID {
-	info, err := p.Info()
+	i, err := programInfo(p)
 	if err != nil {
 		return 0
 	}
-	id, _ := info.ID()
-	return id
+	return i.id
 }
 
-// graphDrift reads the graph in force back and compares it and the maps that it
-// needs with what the bundle says.
-func (d *datapath) graphDrift(a *loader.Applied, b *loader.Bundle) ([]string, error) {
+// Inspect reads the graph in force back and compares it with that of the bundle, and
+// what belongs to it with what follows from the bundle.
+func (k *kernel) Inspect(_ context.Context, a *loader.Applied) ([]string, error) {
+	d, err := k.open()
+	if err != nil || d == nil {
+		return nil, err
+	}
+	b, err := a.Bundle()
+	if err != nil {
+		return nil, err
+	}
 	ids, err := d.inst.ids()
 	if err != nil {
 		return nil, err
@@ -139,44 +263,26 @@ func (d *datapath) graphDrift(a *loader.Applied, b *loader.Bundle) ([]string, er
 		}
 		counters[i] = n
 	}
-	have, placement, err := graph.Restore(bytes.Clone(d.inst.graph()), want.Tables, counters)
+	have, p, err := graph.Restore(bytes.Clone(d.inst.graph()), want.Tables, counters)
 	if err != nil {
 		return []string{err.Error()}, nil
 	}
 	var drift []string
 	if !bytes.Equal(have, want.Bytes()) {
-		drift = append(drift, "the graph in the kernel was changed")
+		drift = append(drift, "the graph is not that of the bundle")
 	}
-	gen, err := newGeneration(placement.Generation, b, a.Record, placement.Interfaces, counters)
+	names, err := readMap[bpf.NameKey, uint32](d.inst.maps[bpf.MapNames])
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range []struct {
-		what string
-		same func() (bool, error)
-	}{
-		{"addresses of domain names", func() (bool, error) { return sameEntries(d.inst.maps[bpf.MapNames], gen.names) }},
-		{"addresses of the node", func() (bool, error) { return sameEntries(d.inst.maps[bpf.MapNodes], gen.nodes) }},
-		{"the list of interfaces", func() (bool, error) { return sameEntries(d.inst.maps[bpf.MapInterfaces], gen.ifaces) }},
-	} {
-		same, err := c.same()
-		if err != nil {
-			return nil, err
-		}
-		if !same {
-			drift = append(drift, c.what+" in the kernel were changed")
-		}
+	if !maps.Equal(names, nameEntries(p.Generation, b, p)) {
+		drift = append(drift, "addresses of domain names are not those of the bundle")
 	}
 	return drift, nil
 }
 
-func sameEntries[K comparable](m *ebpf.Map, want map[K]uint32) (bool, error) {
-	have, err := readMap[K, uint32](m)
-	return maps.Equal(have, want), err
-}
-
 // interfaceDrift looks for the programs on the interfaces that are there.
-func (d *datapath) interfaceDrift(a *loader.Applied, _ *loader.Bundle) ([]string, error) {
+func (d *datapath) interfaceDrift(r *state.Record) ([]string, error) {
 	all, err := d.hooks.list()
 	if err != nil {
 		return nil, err
@@ -194,7 +300,7 @@ func (d *datapath) interfaceDrift(a *loader.Applied, _ *loader.Bundle) ([]string
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
 	var drift []string
-	for _, i := range a.Record.Interfaces {
+	for _, i := range r.Interfaces {
 		if !slices.ContainsFunc(present, func(n net.Interface) bool { return n.Name == i.Name && n.Index == i.Index }) {
 			continue // gone, or made anew: its pod is unattached
 		}

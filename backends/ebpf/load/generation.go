@@ -59,6 +59,13 @@ func nodeAddrs(b *loader.Bundle, r *state.Record) ([]netip.Addr, error) {
 	if t.Scope == string(bundle.ScopePod) {
 		return nodes, nil
 	}
+	own, err := ownAddrs()
+	return append(nodes, own...), err
+}
+
+// ownAddrs returns the addresses of the namespace's interfaces that a node can send
+// to pods from.
+func ownAddrs() (list []netip.Addr, err error) {
 	own, err := net.InterfaceAddrs()
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
@@ -68,9 +75,9 @@ func nodeAddrs(b *loader.Bundle, r *state.Record) ([]netip.Addr, error) {
 		if err != nil || p.Addr().IsLoopback() || p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
 			continue
 		}
-		nodes = append(nodes, p.Addr().Unmap())
+		list = append(list, p.Addr().Unmap())
 	}
-	return nodes, nil
+	return list, nil
 }
 
 // nameEntries returns, for each chain and address, what the first name of the

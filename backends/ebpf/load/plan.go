@@ -63,8 +63,9 @@ func (p *plan) Check(context.Context) error {
 
 func (p *plan) pod() bool { return p.change.Bundle.Manifest.Scope == bundle.ScopePod }
 
-// HoldingSize returns the bound for a description of programs and interfaces.
-func (p *plan) HoldingSize() int64 { return 4096 }
+// HoldingSize returns the bound for a description of programs, digests and
+// addresses of the node.
+func (p *plan) HoldingSize() int64 { return 4096 + 64*int64(len(p.gen.nodes)) }
 
 // Switch writes the generation beside the one in force, attaches to what is not
 // attached to, and flips.

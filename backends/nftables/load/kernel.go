@@ -52,6 +52,9 @@ func (k *kernel) Drift(ctx context.Context, a *loader.Applied, held []byte) ([]s
 	return h.compare(k.nft.version, objects, gone), nil
 }
 
+// Inspect returns nothing: Drift compares the whole table.
+func (k *kernel) Inspect(context.Context, *loader.Applied) ([]string, error) { return nil, nil }
+
 // Unknown says whether there is a table.
 func (k *kernel) Unknown(ctx context.Context) ([]string, error) {
 	objects, err := k.list(ctx)
