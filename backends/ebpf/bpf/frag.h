@@ -23,34 +23,35 @@ static __always_inline struct tp_frag_key tp_frag_key(const struct tp_packet *p)
 	return key;
 }
 
-/* What is remembered of a first fragment, for those that lack it. */
-static __always_inline struct tp_frag tp_frag(const struct tp_packet *p)
+/* Remembers of a first fragment what later ones lack. */
+static __always_inline void tp_remember(const struct tp_packet *p)
 {
-	return (struct tp_frag){
+	struct tp_frag_key key = tp_frag_key(p);
+	struct tp_frag frag = {
 		.seen = p->now,
-		.generation = p->words.generation,
 		.local_port = p->key.local_port,
 		.peer_port = p->key.peer_port,
 		.protocol = p->key.protocol,
 		.kind = p->key.kind,
 		.about = p->about,
 	};
+
+	bpf_map_update_elem(&tp_frags, &key, &frag, BPF_ANY);
 }
 
 /* Gives a later fragment what its first had. Without one nothing is known of its
  * ports; behind an IPv6 extension header not even the protocol. */
-static __always_inline void tp_recall(struct tp_packet *p, const struct tp_frag_key *key, __u8 *passed)
+static __always_inline void tp_recall(struct tp_packet *p)
 {
-	struct tp_frag *frag = bpf_map_lookup_elem(&tp_frags, key);
+	struct tp_frag_key key = tp_frag_key(p);
+	struct tp_frag *frag = bpf_map_lookup_elem(&tp_frags, &key);
 
-	*passed = 0;
 	if (frag && p->now - frag->seen <= TP_FRAG_TIMEOUT) {
 		p->key.local_port = frag->local_port;
 		p->key.peer_port = frag->peer_port;
 		p->key.protocol = frag->protocol;
 		p->key.kind = frag->kind;
 		p->about = frag->about;
-		*passed = frag->passed && frag->generation == p->words.generation;
 		p->words.word[TP_WORD_L4] =
 			tp_point(p->words.family, p->key.protocol, p->direction == TP_EGRESS ? p->key.peer_port : p->key.local_port);
 		return;

@@ -72,32 +72,36 @@ static __always_inline int tp_is_tracked(const struct tp_packet *p)
 	return p->about == TP_ABOUT_CONN && p->headers.fragment != TP_LATER;
 }
 
-/* A packet that no connection is known of is judged in its own direction. */
-__noinline __u32 tp_new(struct __sk_buff *skb, struct tp_packet *p)
+/* Judges a packet that no connection is known of in its own direction. *flags are
+ * those of the entry that it may leave, if it passes. */
+static __always_inline __u32 tp_decide(struct __sk_buff *skb, struct tp_packet *p, __u8 *flags)
 {
 	__u32 terminal;
-	int opens;
+
+	if (tp_is_from_node(skb, p)) {
+		*flags = TP_CONN_NODE;
+		return 0;
+	}
+	if (!tp_opens(p) || !tp_sums_are_right(skb, p))
+		return TP_REFUSED;
+	if (!p->ports_unknown)
+		return tp_walk(&p->words, p->direction == TP_EGRESS ? p->egress : p->ingress);
+	terminal = tp_judge_stretch(p);
+	return terminal ? terminal : TP_REFUSED;
+}
+
+/* A packet that no connection is known of. */
+__noinline __u32 tp_new(struct __sk_buff *skb, struct tp_packet *p)
+{
+	__u8 flags = 0;
+	__u32 decision;
 
 	if (!p)
 		return TP_REFUSED;
-	opens = tp_opens(p);
-	if (tp_is_from_node(skb, p)) {
-		if (opens && tp_is_tracked(p))
-			tp_enter(skb, p, 0, TP_CONN_NODE);
-		return 0;
-	}
-	if (!opens || !tp_sums_are_right(skb, p))
-		return TP_REFUSED;
-	if (p->ports_unknown) {
-		terminal = tp_judge_stretch(p);
-		if (!terminal)
-			return TP_REFUSED;
-	} else {
-		terminal = tp_walk(&p->words, p->direction == TP_EGRESS ? p->egress : p->ingress);
-	}
-	if (tp_is_allow(terminal) && tp_is_tracked(p))
-		tp_enter(skb, p, terminal, 0);
-	return terminal;
+	decision = tp_decide(skb, p, &flags);
+	if ((!decision || tp_is_allow(decision)) && tp_is_tracked(p) && tp_opens(p))
+		tp_enter(skb, p, decision, flags);
+	return decision;
 }
 
 /* A packet whose connection may be known. TP_GO_ON: it is not. */
@@ -169,35 +173,21 @@ static __always_inline __u32 tp_by_kind(struct __sk_buff *skb, struct tp_packet 
 	return p->about == TP_ABOUT_CONN && !p->ports_unknown ? tp_known(skb, p) : TP_GO_ON;
 }
 
-/* A packet that is not whole. */
+/* A packet that is not whole. TP_GO_ON: it is judged as if it were. */
 __noinline __u32 tp_fragment(struct __sk_buff *skb, struct tp_packet *p)
 {
-	struct tp_frag_key key;
-	struct tp_frag frag;
-	__u8 passed = 0;
-
 	if (!p)
 		return TP_REFUSED;
 	p->now = bpf_ktime_get_coarse_ns();
 	if (!tp_own(skb, p))
 		return tp_foreign(p);
-	key = tp_frag_key(p);
-	if (p->headers.fragment == TP_LATER) {
-		tp_recall(p, &key, &passed);
-		if (p->about == TP_ABOUT_QUOTED)
-			return passed ? 0 : TP_DROPPED(TP_COUNTER_BROKEN);
-		return tp_by_kind(skb, p);
-	}
-	frag = tp_frag(p);
-	if (p->about == TP_ABOUT_QUOTED) {
-		__u32 decision = tp_error(skb, p);
-
-		frag.passed = !decision || tp_is_allow(decision);
-		bpf_map_update_elem(&tp_frags, &key, &frag, BPF_ANY);
-		return decision;
-	}
-	bpf_map_update_elem(&tp_frags, &key, &frag, BPF_ANY);
-	return tp_by_kind(skb, p);
+	if (p->headers.fragment == TP_LATER)
+		tp_recall(p);
+	else
+		tp_remember(p);
+	/* No error is longer than what every link carries (RFC 1812, 4.3.2.3; RFC 4443,
+	 * 2.4 c). */
+	return p->about == TP_ABOUT_QUOTED ? TP_DROPPED(TP_COUNTER_BROKEN) : TP_GO_ON;
 }
 
 /* Whole packets but the plain ones of connections that the graph in force has judged.
@@ -237,8 +227,11 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	struct tp_conn *c;
 	__u64 judged;
 
-	if (p->headers.fragment)
-		return tp_fragment(skb, p);
+	if (p->headers.fragment) {
+		__u32 decision = tp_fragment(skb, p);
+
+		return decision == TP_GO_ON ? tp_by_kind(skb, p) : decision;
+	}
 	if (p->about != TP_ABOUT_CONN)
 		return tp_slow(skb, p);
 	p->now = bpf_ktime_get_coarse_ns();

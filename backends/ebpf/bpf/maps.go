@@ -132,13 +132,11 @@ type FragKey struct {
 // Frag is struct tp_frag: what later fragments lack.
 type Frag struct {
 	Seen                uint64 // CLOCK_MONOTONIC in nanoseconds
-	Generation          uint32
 	LocalPort, PeerPort Port
 	Protocol            uint8
 	Kind                ConnKind
 	About               uint8
-	Passed              uint8
-	_                   [4]uint8
+	_                   uint8
 }
 
 // NameKey is struct tp_name_key: an address that some domain name of a chain has.

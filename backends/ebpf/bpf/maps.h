@@ -119,14 +119,12 @@ struct tp_frag_key {
 
 struct tp_frag {
 	__u64 seen;         /* CLOCK_MONOTONIC in nanoseconds */
-	__u32 generation;   /* of passed */
 	__be16 local_port;  /* these four as in the key of its connection */
 	__be16 peer_port;
 	__u8 protocol;
 	__u8 kind;
 	__u8 about;         /* TP_ABOUT_* */
-	__u8 passed;        /* it passed; looked at only of an ICMP error */
-	__u8 zero[4];
+	__u8 zero;
 };
 
 struct {

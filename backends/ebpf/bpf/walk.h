@@ -70,28 +70,26 @@ static __always_inline __u32 tp_interval(const __u32 *keys, const __u32 n, struc
 static __always_inline __u32 tp_tree(__u32 base, __u32 slot, __u32 depth, struct tp_search *s)
 {
 	struct tp_line *root = tp_line(base + slot / 2), *keys, *refs;
-	__u32 child;
+	__u32 child, first;
 
 	if (!root)
 		return TP_UNSOUND;
 	child = tp_interval(root->word, TP_ROOT_KEYS, s);
 #pragma unroll
 	for (__u32 level = 0; level < TP_MAX_DEPTH; level++) {
-		__u32 first = base + root->word[TP_ROOT_KEYS + level] / 2;
-
-		if (level + 1 == depth) {
-			keys = tp_line(first + 2 * child);
-			refs = tp_line(first + 2 * child + 1);
-			if (!keys || !refs)
-				return TP_UNSOUND;
-			return refs->word[tp_interval(keys->word, TP_LINE_KEYS, s) & 15];
-		}
+		first = base + root->word[TP_ROOT_KEYS + level] / 2;
+		if (level + 1 == depth)
+			break;
 		keys = tp_line(first + child);
 		if (!keys)
 			return TP_UNSOUND;
 		child = child * TP_FANOUT + tp_interval(keys->word, TP_LINE_KEYS, s);
 	}
-	return TP_UNSOUND;
+	keys = tp_line(first + 2 * child);
+	refs = tp_line(first + 2 * child + 1);
+	if (!keys || !refs)
+		return TP_UNSOUND;
+	return refs->word[tp_interval(keys->word, TP_LINE_KEYS, s) & 15];
 }
 
 /* What a chain of domain names leads to for the peer's address. */

@@ -1,0 +1,247 @@
+//go:build linux
+
+package bpf_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	ciliumebpf "github.com/cilium/ebpf"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// bench is a world whose programs are those of bench.bpf.c.
+type bench struct {
+	*world
+	programs *ciliumebpf.Collection
+	pass     bool // what is measured must pass
+	peers    []netip.Addr
+}
+
+// peers that a benchmark draws.
+const drawn = 65536
+
+// newBench puts a program in force and draws peers from the prefixes of the rules of
+// its first class.
+func newBench(b *testing.B, p *compiler.Program, f model.Family, random bool, o bpf.Options) *bench {
+	b.Helper()
+	require(b)
+	a, err := ebpf.Emit(p)
+	if err != nil {
+		b.Fatal(err)
+	}
+	o.Lines = uint32(max(2*len(a.Files[0].Data)/ebpf.LineSize, 64))
+	o.Deciders = uint32(2 * len(p.Classes))
+	for i := range p.Classes {
+		o.Deciders += uint32(len(p.Classes[i].Egress.Rules))
+	}
+	x := &bench{world: &world{TB: b, lab: newLab(b), Instance: new(bpf.Instance), half: o.Lines / 2, client: devLoopback}}
+	spec, err := loadBench()
+	x.must(err)
+	x.must(spec.Variables["bench_random"].Set(random))
+	for name, n := range map[string]uint32{
+		bpf.MapArea: o.Lines, bpf.MapConns: o.Conns, bpf.MapOpening: o.Opening, bpf.MapCounters: uint32(bpf.FixedCounters) + o.Deciders,
+	} {
+		if n != 0 {
+			spec.Maps[name].MaxEntries = n
+		}
+	}
+	if x.programs, err = ciliumebpf.NewCollection(spec); err != nil {
+		b.Fatalf("%+v", err)
+	}
+	b.Cleanup(x.programs.Close)
+	maps := x.programs.Maps
+	x.Area, x.Ctl, x.Counters, x.Nodes, x.Names = maps[bpf.MapArea], maps[bpf.MapCtl], maps[bpf.MapCounters], maps[bpf.MapNodes], maps[bpf.MapNames]
+	x.Conns, x.Opening, x.Frags = maps[bpf.MapConns], maps[bpf.MapOpening], maps[bpf.MapFrags]
+	x.install(a)
+	x.draw(p, f)
+	return x
+}
+
+// draw fills in the peers: random addresses in random prefixes of the rules, and as
+// many from anywhere.
+func (x *bench) draw(p *compiler.Program, f model.Family) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var in []netip.Prefix
+	for _, rule := range p.Classes[0].Egress.Rules {
+		for _, peer := range rule.Peers {
+			for _, c := range peer.Prefixes {
+				if model.FamilyOf(c.Addr()) == f {
+					in = append(in, c)
+				}
+			}
+		}
+	}
+	keys, values := make([]uint32, drawn), make([]bpf.Address, drawn)
+	x.peers = make([]netip.Addr, drawn)
+	for i := range x.peers {
+		c := f.All()
+		if i%2 == 0 && len(in) > 0 {
+			c = in[r.IntN(len(in))]
+		}
+		b := c.Addr().AsSlice()
+		random := make([]byte, len(b))
+		for j := range random {
+			random[j] = byte(r.Uint32())
+		}
+		for bit := c.Bits(); bit < len(b)*8; bit++ {
+			b[bit/8] |= random[bit/8] & (0x80 >> (bit % 8))
+		}
+		x.peers[i], _ = netip.AddrFromSlice(b)
+		keys[i], values[i] = uint32(i), bpf.AddressOf(x.peers[i])
+	}
+	_, err := x.programs.Maps["bench_peers"].BatchUpdate(keys, values, nil)
+	x.must(err)
+}
+
+// repeat has the kernel run a program n times with a packet of the pod.
+func (x *bench) repeat(program string, packet []byte, n int) (took time.Duration) {
+	x.Helper()
+	p := x.programs.Programs[program]
+	var end uint32
+	var err error
+	x.do(func() {
+		begin := time.Now()
+		end, _, err = p.Benchmark(ether(x.devices[devLoopback], packet), n, nil)
+		took = time.Since(begin)
+	})
+	x.must(err)
+	if end == dropped && x.pass {
+		x.Fatalf("%s dropped the packet", program)
+	}
+	return took
+}
+
+// nanoseconds returns how long one run takes: the least of rounds that are so short
+// that some are not interrupted.
+func (x *bench) nanoseconds(program string, packet []byte) float64 {
+	const rounds, runs = 100, 10_000
+	least := x.repeat(program, packet, runs)
+	for range rounds {
+		least = min(least, x.repeat(program, packet, runs))
+	}
+	return float64(least.Nanoseconds()) / runs
+}
+
+// measure is a benchmark of one program, beside parsing alone.
+func (x *bench) measure(b *testing.B, name, program string, packet []byte) {
+	b.Run(name, func(b *testing.B) {
+		parse := x.nanoseconds("bench_parse", packet)
+		x.repeat(program, packet, 70_000) // caches, and every peer once
+		b.ResetTimer()
+		took := x.repeat(program, packet, b.N)
+		b.ReportMetric(float64(took.Nanoseconds())/float64(b.N)/parse, "x-parse")
+	})
+}
+
+func numbered(n uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
+}
+
+// prefixes returns a class with n rules of one prefix each, for some ports, and a last
+// rule that allows everything. Each prefix has its own rule, so that no two can be one.
+func prefixes(n int, f model.Family, class int, l4 model.L4Set) compiler.ProgramClass {
+	p := &model.Policy{Kind: model.TrafficPolicy, Namespace: "default", Name: fmt.Sprintf("p%d", class), Priority: 100}
+	list := &model.RuleList{Direction: model.Egress, Isolated: true}
+	r := rand.New(rand.NewPCG(uint64(n), uint64(class)))
+	for i := range n {
+		var c netip.Prefix
+		if f == model.IPv4 {
+			c = netip.PrefixFrom(numbered(r.Uint32()), 24+r.IntN(9)).Masked()
+		} else {
+			var b [16]byte
+			binary.BigEndian.PutUint64(b[:], 0x2000_0000_0000_0000|r.Uint64()>>3)
+			c = netip.PrefixFrom(netip.AddrFrom16(b), 40+r.IntN(25)).Masked()
+		}
+		list.Rules = append(list.Rules, model.ListRule{
+			Ref:    model.RuleRef{Policy: p, Direction: model.Egress, Index: i},
+			Action: model.Allow,
+			Peers:  []model.ListPeer{{Prefixes: []netip.Prefix{c}}},
+			L4:     l4,
+		})
+	}
+	list.Rules = append(list.Rules, model.ListRule{
+		Ref:    model.RuleRef{Policy: p, Direction: model.Egress, Index: n},
+		Action: model.Allow,
+		Peers:  []model.ListPeer{{Prefixes: []netip.Prefix{model.IPv4.All(), model.IPv6.All()}}},
+		L4:     model.EveryL4,
+	})
+	return compiler.ProgramClass{Policies: []*model.Policy{p}, Egress: list, Ingress: &model.RuleList{Direction: model.Ingress, Isolated: true}}
+}
+
+// node is a program of one pod for each class; the first is client.
+func node(classes ...compiler.ProgramClass) *compiler.Program {
+	p := &compiler.Program{Target: compiler.Target{Node: "node-a"}, NodeName: "node-a", NodeAddrs: nodeIP[:], Classes: classes}
+	for i := range classes {
+		pod := compiler.ProgramPod{Ref: "default/client", Addrs: clientIP[:], Class: i}
+		if i > 0 {
+			pod.Ref, pod.Addrs = fmt.Sprintf("default/p%d", i), []netip.Addr{numbered(0x0a800000 + uint32(i))}
+		}
+		p.Pods = append(p.Pods, pod)
+	}
+	return p
+}
+
+// everyone has every port of some protocols, in the intervals of a table.
+var everyone = model.EveryL4
+
+// ports returns n single TCP ports, no two of which abut.
+func ports(n int) model.L4Set {
+	var rs []model.L4Range
+	for i := range n {
+		x := model.L4Of(model.TCP, uint16(1+2*i))
+		rs = append(rs, model.L4Range{First: x, Last: x})
+	}
+	return model.NewL4Set(rs...)
+}
+
+// web is what most rules allow: a few ports.
+var web = model.NewL4Set(
+	model.Port{Proto: model.TCP, First: 80, Last: 80}.L4(),
+	model.Port{Proto: model.TCP, First: 443, Last: 443}.L4(),
+	model.Port{Proto: model.UDP, First: 53, Last: 53}.L4(),
+)
+
+// BenchmarkBase is what every other figure has in it: an empty program, and parsing.
+func BenchmarkBase(b *testing.B) {
+	for _, f := range model.Families {
+		x := newBench(b, node(prefixes(10, f, 0, everyone)), f, false, bpf.Options{})
+		for _, p := range []string{"empty", "parse"} {
+			x.measure(b, fmt.Sprintf("%s/%s", f, p), "bench_"+p, udp(clientIP[f], goodIP[f], 53).Bytes())
+		}
+	}
+}
+
+// BenchmarkWalk is the walk by local address, peer and port, and parsing: to one
+// peer, and to many in turn.
+func BenchmarkWalk(b *testing.B) {
+	sizes := []int{10, 100, 1_000, 10_000, 100_000, 1_000_000}
+	for _, f := range model.Families {
+		for _, n := range sizes {
+			if f == model.IPv6 && n > 100_000 {
+				continue
+			}
+			p := node(prefixes(n, f, 0, web))
+			for _, random := range []bool{false, true} {
+				x := newBench(b, p, f, random, bpf.Options{})
+				packet := udp(clientIP[f], x.peers[0], 53)
+				x.measure(b, fmt.Sprintf("%s/prefixes=%d/%s", f, n, hotOrRandom(random)), "bench_walk", packet.Bytes())
+			}
+		}
+	}
+}
+
+func hotOrRandom(random bool) string {
+	if random {
+		return "random"
+	}
+	return "hot"
+}
