@@ -144,17 +144,8 @@ func validName(s string) bool {
 // decodeManifest takes the canonical text only, which rules out unknown and
 // repeated fields, another order and anything that follows.
 func decodeManifest(text []byte) (*Manifest, error) {
-	var version struct {
-		Schema *int `json:"schema"`
-	}
-	if err := json.Unmarshal(text, &version); err != nil {
-		return nil, &Error{BadManifest, ManifestName + " is no JSON object", err}
-	}
-	if version.Schema == nil {
-		return nil, fail(BadManifest, "%s has no schema", ManifestName)
-	}
-	if *version.Schema != Schema {
-		return nil, fail(BadSchema, "it has schema %d and this program reads schema %d: compiler and loader must be of one version", *version.Schema, Schema)
+	if !bytes.HasPrefix(text, beginning) {
+		return nil, otherSchema(text)
 	}
 	var m Manifest
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -167,6 +158,26 @@ func decodeManifest(text []byte) (*Manifest, error) {
 		return nil, &Error{BadManifest, ManifestName, err}
 	}
 	return &m, nil
+}
+
+// beginning is that of every manifest of this schema.
+var beginning = fmt.Appendf(nil, "{\n  \"schema\": %d,\n", Schema)
+
+// otherSchema says why a manifest that begins in another way is not taken.
+func otherSchema(text []byte) error {
+	var version struct {
+		Schema *int `json:"schema"`
+	}
+	if err := json.Unmarshal(text, &version); err != nil {
+		return &Error{BadManifest, ManifestName + " is no JSON object", err}
+	}
+	switch {
+	case version.Schema == nil:
+		return fail(BadManifest, "%s has no schema", ManifestName)
+	case *version.Schema != Schema:
+		return fail(BadSchema, "it has schema %d and this program reads schema %d: compiler and loader must be of one version", *version.Schema, Schema)
+	}
+	return fail(BadManifest, "%s is not in the form in which the compiler writes it", ManifestName)
 }
 
 // readFile reads the next entry, which must be the one that the manifest has next.

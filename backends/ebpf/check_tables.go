@@ -1,10 +1,9 @@
 package ebpf
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 )
 
 // scopePod is Tables.Scope in one pod's own network namespace.
@@ -43,18 +42,45 @@ func (t *Tables) check() ([]record, error) {
 }
 
 func (t *Tables) checkDeciders() error {
-	seen := make(map[string]bool, len(t.Deciders))
-	for i, id := range t.Deciders {
-		if seen[id] {
-			return fmt.Errorf("decider %q stands twice", id)
+	ids := make([]uint64, 0, len(t.Deciders))
+	for i, text := range t.Deciders {
+		id, ok := parseID(text)
+		if !ok && text != notSelected {
+			return fmt.Errorf("decider %d, %q, is no id", i, text)
 		}
-		seen[id] = true
-		b, err := hex.DecodeString(id)
-		if id != notSelected && (err != nil || len(b) != 8 || id != strings.ToLower(id)) {
-			return fmt.Errorf("decider %d, %q, is no id", i, id)
+		if ok {
+			ids = append(ids, id)
 		}
 	}
+	slices.Sort(ids)
+	for i := 1; i < len(ids); i++ {
+		if ids[i] == ids[i-1] {
+			return fmt.Errorf("decider %016x stands twice", ids[i])
+		}
+	}
+	if len(ids) < len(t.Deciders)-1 {
+		return errors.New("a decider without an id stands twice")
+	}
 	return nil
+}
+
+// parseID reads an id of the manifest: 16 hex digits in lower case.
+func parseID(s string) (id uint64, ok bool) {
+	if len(s) != 16 {
+		return 0, false
+	}
+	for _, r := range []byte(s) {
+		switch {
+		case '0' <= r && r <= '9':
+			r -= '0'
+		case 'a' <= r && r <= 'f':
+			r -= 'a' - 10
+		default:
+			return 0, false
+		}
+		id = id<<4 | uint64(r)
+	}
+	return id, true
 }
 
 func (t *Tables) checkChains() error {

@@ -11,26 +11,31 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Bounds of one table: what a graph says in few nodes can be much to write down.
-const (
-	maxRanges = 1 << 24 // of addresses
-	maxCells  = 1 << 23 // of all decisions
-)
+// maxWritten bounds the ranges of addresses and the cells of one table: what a
+// graph says in few nodes can be much to write down.
+const maxWritten = 1 << 23
 
 // Table returns what the graph decides from root on for peers of family f. Rules
 // of its cells are indices in Tables.Deciders and never [space.NoRule]; conditions
 // are the atoms "fqdn NAME". It returns an error for graphs that no compiler writes:
 // a chain that leads on to a search, or too many ranges or cells to write down.
 func (d *Decoded) Table(root Ref, f model.Family) (*space.Table, error) {
-	t := &tabler{Decoded: d, family: f, known: map[Ref]space.DecisionID{}, ifs: map[uint32][]space.Conditional{}}
+	return d.table(root, f, maxWritten)
+}
+
+func (d *Decoded) table(root Ref, f model.Family, most int) (*space.Table, error) {
+	t := &tabler{Decoded: d, family: f, left: most, known: map[Ref]space.DecisionID{}, ifs: map[uint32][]space.Conditional{}}
 	t.table.Family = f
 	t.levels = 1
 	if f == model.IPv6 {
 		t.levels = 4
 	}
 	t.addresses(root, 0, [4]uint32{})
+	if t.err != nil {
+		return nil, t.err
+	}
 	t.entries()
-	return &t.table, t.err
+	return &t.table, nil
 }
 
 type tabler struct {
@@ -41,17 +46,19 @@ type tabler struct {
 	ranges []space.Range
 	known  map[Ref]space.DecisionID
 	ifs    map[uint32][]space.Conditional // by chain
-	size   int                            // cells so far
+	left   int                            // ranges and cells that may still be written
 	err    error
 }
 
 // addresses adds the ranges of r, behind the words of an address that are known.
 func (t *tabler) addresses(r Ref, level int, known [4]uint32) {
-	if r.Terminal() || r.kind() >= KindChain || r.word() == WordL4 {
+	switch {
+	case t.err != nil:
+		return
+	case r.Terminal() || r.kind() >= KindChain || r.word() == WordL4:
 		t.add(known, known, level, r)
 		return
-	}
-	if r.word() != WordPeer+level {
+	case r.word() != WordPeer+level:
 		t.err = errors.New("a search leaves out a word of the address")
 		return
 	}
@@ -71,8 +78,7 @@ func (t *tabler) addresses(r Ref, level int, known [4]uint32) {
 
 // add adds the range of addresses with the first words between from and to.
 func (t *tabler) add(from, to [4]uint32, level int, r Ref) {
-	if len(t.ranges) == maxRanges || t.err != nil {
-		t.err = errors.Join(t.err, errors.New("it has too many ranges of addresses"))
+	if t.spend(); t.err != nil {
 		return
 	}
 	for i := level; i < t.levels; i++ {
@@ -255,9 +261,14 @@ func (t *tabler) append(d *space.Decision, c space.Cell) {
 			return
 		}
 	}
-	if t.size++; t.size > maxCells {
-		t.err = errors.New("it has too many stretches of ports")
-		return
+	if t.spend(); t.err == nil {
+		d.Cells = append(d.Cells, c)
 	}
-	d.Cells = append(d.Cells, c)
+}
+
+// spend counts what is written.
+func (t *tabler) spend() {
+	if t.left--; t.left < 0 && t.err == nil {
+		t.err = errors.New("it has too many ranges of addresses or ports to write down")
+	}
 }

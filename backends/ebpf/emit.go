@@ -55,25 +55,32 @@ type emitter struct {
 
 // build writes the graph and its tables.
 func build(p *compiler.Program) (*emitter, error) {
-	e := &emitter{
-		writer: newWriter(), p: p, pod: p.Target.Pod != "",
-		rules: map[string]bundle.Rule{}, deciders: map[string]uint32{}, chains: map[string]uint32{},
-		roots: map[listKey]Ref{},
-	}
 	switch {
-	case e.pod && len(p.Pods) > 1:
+	case p.Target.Pod != "" && len(p.Pods) > 1:
 		return nil, fmt.Errorf("a program of pod %q has %d pods", p.Target.Pod, len(p.Pods))
 	case p.UnknownDeny != nil:
 		return nil, errors.New("a graph cannot close unknown pods: its programs are attached to the interfaces of the pods it knows")
 	}
-	e.pods() // the tables but deciders and chains, and room for the records
-	e.defaultDenies()
+	e := newEmitter(p)
 	if err := e.lists(); err != nil { // what each class decides
 		return nil, err
 	}
 	e.records() // what each address is judged by
 	e.header()
 	return e, e.err
+}
+
+// newEmitter returns a graph with room for the records, and the tables but
+// deciders and chains.
+func newEmitter(p *compiler.Program) *emitter {
+	e := &emitter{
+		writer: newWriter(), p: p, pod: p.Target.Pod != "",
+		rules: map[string]bundle.Rule{}, deciders: map[string]uint32{}, chains: map[string]uint32{},
+		roots: map[listKey]Ref{},
+	}
+	e.pods()
+	e.defaultDenies()
+	return e
 }
 
 // pods fills in the tables and numbers the records, which stand behind the header.

@@ -4,6 +4,8 @@ const (
 	lastKey   = 0xffffffff
 	leafWords = 2 * LineSize / 4
 	lineWords = LineSize / 4
+	// maxIntervals is how many the deepest tree holds.
+	maxIntervals = rootChildren * fanout * fanout * fanout * fanout * lineKeys
 )
 
 // interval is a stretch of a word. It begins behind the one before it, the first
@@ -73,6 +75,13 @@ func shape(n int) []int {
 
 // tree returns the tree of more intervals than a leaf holds.
 func (w *writer) tree(word int, in []interval) Ref {
+	if len(in) > maxIntervals {
+		w.fail(&LimitError{
+			What: "intervals of addresses in one search", Max: maxIntervals,
+			Hint: "join neighbouring prefixes of one decision, or use wider ones",
+		})
+		return NoRecord
+	}
 	levels := shape(len(in))
 	kind := KindTree1 + len(levels) - 1
 	flat := make([]uint32, 2*len(in))

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 // applyFlags are the flags of apply.
@@ -63,18 +63,18 @@ func (c *command) apply(cmd *cobra.Command, f *applyFlags, args []string) error 
 	if f.last && (len(args) > 0 || f.changed(cmd)) {
 		return errors.New("--last applies a stored bundle with its flags: it takes no bundle, --iface, --node-addr or --max-connections")
 	}
-	var b *load.Bundle
+	var b *loader.Bundle
 	if !f.last {
 		if b, err = c.readBundle(args); err != nil {
 			return err
 		}
 	}
-	l, err := c.open(cmd.Context(), load.OpenOptions{Create: !f.dryRun})
+	l, err := c.open(cmd.Context(), loader.OpenOptions{Create: !f.dryRun, Bundle: b})
 	if err != nil {
 		return err
 	}
 	defer l.Close()
-	var res *load.Result
+	var res *loader.Result
 	if f.last {
 		res, err = l.Again(cmd.Context(), o.Node, f.dryRun)
 	} else {
@@ -93,8 +93,8 @@ func (f *applyFlags) changed(cmd *cobra.Command) bool {
 
 // options checks the flags and puts them in order, so that the same flags in
 // another order are the same.
-func (f *applyFlags) options() (load.ApplyOptions, error) {
-	o := load.ApplyOptions{Node: f.node, DryRun: f.dryRun}
+func (f *applyFlags) options() (loader.ApplyOptions, error) {
+	o := loader.ApplyOptions{Node: f.node, DryRun: f.dryRun}
 	o.MaxConnections = f.maxConnections
 	if f.maxConnections > math.MaxInt32 {
 		return o, fmt.Errorf("--max-connections %d is more than %d", f.maxConnections, math.MaxInt32)
@@ -128,7 +128,7 @@ func (f *applyFlags) options() (load.ApplyOptions, error) {
 
 // readBundle reads and checks the bundle: a file, or standard input for "-" and
 // for nothing.
-func (c *command) readBundle(args []string) (*load.Bundle, error) {
+func (c *command) readBundle(args []string) (*loader.Bundle, error) {
 	in := c.Stdin
 	if len(args) > 0 && args[0] != "-" {
 		f, err := os.Open(args[0])
@@ -148,7 +148,7 @@ func (c *command) readBundle(args []string) (*load.Bundle, error) {
 	if len(data) > most {
 		return nil, fmt.Errorf("bundle is larger than %d bytes", most)
 	}
-	return load.Read(data)
+	return backends.Read(data)
 }
 
 func isTerminal(s any) bool {
@@ -158,7 +158,7 @@ func isTerminal(s any) bool {
 
 // reportApply says what was done: the result to stdout, what to look at to
 // stderr.
-func (c *command) reportApply(res *load.Result, dryRun bool) {
+func (c *command) reportApply(res *loader.Result, dryRun bool) {
 	for _, p := range res.Places {
 		if p.Interface == "" {
 			c.logf("warning: pod %s: address %s %s", p.Pod, p.Addr, p.Reason)

@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	ebpf "github.com/trafficpolicy/trafficpolicy/backends/ebpf/load"
+	nftables "github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/netns"
 )
 
@@ -83,12 +85,16 @@ Exit codes: 0 done, 1 status found something wrong, 2 not done.`,
 		c.statusCmd(),
 		c.statsCmd(),
 		c.monitorCmd(),
+		c.watchCmd(),
 		c.rollbackCmd(),
 		c.removeCmd(),
 		c.versionCmd(),
 	)
 	return root
 }
+
+// backends are what bundles can be for.
+var backends = loader.Backends{nftables.Backend{}, ebpf.Backend{}}
 
 // enter goes where --netns says.
 func (c *command) enter() error {
@@ -99,13 +105,13 @@ func (c *command) enter() error {
 }
 
 // open enters the network namespace and takes its lock.
-func (c *command) open(ctx context.Context, o load.OpenOptions) (*load.Loader, error) {
+func (c *command) open(ctx context.Context, o loader.OpenOptions) (*loader.Loader, error) {
 	if err := c.enter(); err != nil {
 		return nil, err
 	}
 	o.StateDir = c.stateDir
 	o.Log = c.logf
-	return load.Open(ctx, o)
+	return backends.Open(ctx, o)
 }
 
 // logf writes a progress line or warning.

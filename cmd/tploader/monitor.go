@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 func (c *command) monitorCmd() *cobra.Command {
@@ -44,14 +44,14 @@ func (c *command) monitor(ctx context.Context, o *output, count int) error {
 	if err := c.enter(); err != nil {
 		return err
 	}
-	m, err := load.NewMonitor(ctx, c.inForce)
+	m, err := backends.NewMonitor(ctx, c.inForce)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	print := c.printEvent
 	if o.json() {
-		print = func(e *load.Event) error { return json.NewEncoder(c.Stdout).Encode(e) }
+		print = func(e *loader.Event) error { return json.NewEncoder(c.Stdout).Encode(e) }
 	}
 	for n := 0; ; {
 		events, lost, err := m.Next(ctx)
@@ -76,8 +76,8 @@ func (c *command) monitor(ctx context.Context, o *output, count int) error {
 }
 
 // inForce returns the bundle in force and gives the lock up again.
-func (c *command) inForce(ctx context.Context) (*load.Bundle, error) {
-	l, err := load.Open(ctx, load.OpenOptions{StateDir: c.stateDir, Log: c.logf})
+func (c *command) inForce(ctx context.Context) (*loader.Bundle, error) {
+	l, err := backends.Open(ctx, loader.OpenOptions{StateDir: c.stateDir, Log: c.logf})
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (c *command) inForce(ctx context.Context) (*load.Bundle, error) {
 }
 
 // printEvent writes an event as one line.
-func (c *command) printEvent(e *load.Event) error {
+func (c *command) printEvent(e *loader.Event) error {
 	var b strings.Builder
 	b.WriteString(e.Time.Format("2006-01-02T15:04:05.000000Z"))
 	if e.Pod != "" {

@@ -11,13 +11,20 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
 func TestMonitor(t *testing.T) {
 	n := newNode(t, netlab.Routed)
 	n.apply(0, shut.bundle(t))
+	n.wantEvent()
+}
+
+// wantEvent monitors a ping of pod a that the policy denies.
+func (n *node) wantEvent() {
+	t := n.t
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd := n.command("monitor", "-o", "json", "--count", "1")
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -41,7 +48,7 @@ func TestMonitor(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	var got load.Event
+	var got loader.Event
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatalf("%v: %q", err, stdout.String())
 	}
@@ -50,7 +57,7 @@ func TestMonitor(t *testing.T) {
 	}
 	got.Time = time.Time{}
 	typ, code := uint8(8), uint8(0)
-	want := load.Event{
+	want := loader.Event{
 		Pod: "default/a", Direction: "egress", Src: addrA[0], Dst: world, Proto: "ICMP", Type: &typ, Code: &code,
 		Reason: "rule", Rule: "TrafficPolicy/default/p#egress[0]",
 	}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 func (c *command) removeCmd() *cobra.Command {
@@ -23,7 +23,7 @@ memory of sequences with it. Traffic is open from then on. On a terminal it want
 			if !yes && isTerminal(c.Stdin) {
 				return errors.New("remove opens all traffic: say --yes if that is meant")
 			}
-			l, err := c.open(cmd.Context(), load.OpenOptions{Damaged: true})
+			l, err := c.open(cmd.Context(), loader.OpenOptions{Damaged: true})
 			if err != nil {
 				return err
 			}

@@ -5,7 +5,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 func (c *command) rollbackCmd() *cobra.Command {
@@ -16,7 +16,7 @@ func (c *command) rollbackCmd() *cobra.Command {
 that it was applied with. A second rollback takes the first back. The sequence that apply asks for stays.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := c.open(cmd.Context(), load.OpenOptions{})
+			l, err := c.open(cmd.Context(), loader.OpenOptions{})
 			if err != nil {
 				return err
 			}

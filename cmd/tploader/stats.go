@@ -12,7 +12,7 @@ import (
 	"github.com/olekukonko/tablewriter/tw"
 	"github.com/spf13/cobra"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 func (c *command) statsCmd() *cobra.Command {
@@ -28,7 +28,7 @@ applied.`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			l, err := c.open(cmd.Context(), load.OpenOptions{})
+			l, err := c.open(cmd.Context(), loader.OpenOptions{})
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ applied.`,
 	return cmd
 }
 
-func writeStats(w io.Writer, s *load.Stats) error {
+func writeStats(w io.Writer, s *loader.Stats) error {
 	var b strings.Builder
 	t := tablewriter.NewTable(&b,
 		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{
@@ -58,7 +58,7 @@ func writeStats(w io.Writer, s *load.Stats) error {
 		tablewriter.WithRowAutoWrap(tw.WrapNone),
 	)
 	t.Header("PACKETS", "BYTES", "ACTION", "BY")
-	row := func(n load.Count, action, by string) {
+	row := func(n loader.Count, action, by string) {
 		t.Append(fmt.Sprint(n.Packets), fmt.Sprint(n.Bytes), action, by)
 	}
 	for _, r := range s.Rules {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables/load"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 func (c *command) statusCmd() *cobra.Command {
@@ -25,7 +25,7 @@ something else than was applied, or a pod's interface has no source check.`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			l, err := c.open(cmd.Context(), load.OpenOptions{})
+			l, err := c.open(cmd.Context(), loader.OpenOptions{})
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ something else than was applied, or a pod's interface has no source check.`,
 	return cmd
 }
 
-func writeStatus(w io.Writer, s *load.Status) error {
+func writeStatus(w io.Writer, s *loader.Status) error {
 	var b strings.Builder
 	if s.Generation == "" {
 		b.WriteString("nothing is in force\n")
@@ -95,7 +95,7 @@ func writeStatus(w io.Writer, s *load.Status) error {
 	return err
 }
 
-func writePod(b *strings.Builder, p load.PodStatus) {
+func writePod(b *strings.Builder, p loader.PodStatus) {
 	addrs := make([]string, len(p.Addresses))
 	for i, a := range p.Addresses {
 		addrs[i] = a.String()

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/version"
@@ -42,15 +43,19 @@ With --node the program is for the node's network namespace and covers the pods
 whose spec.nodeName it is; with --pod it is for that pod's own.
 
 The result is a bundle, for tploader, on standard output or in the file of -o; the
-same input gives the same bytes. --format script is the bare nftables script: one
-transaction for nft -f instead of a switch in two phases, and no check of the
-devices that packets come from (docs/artifact.md says what that costs).
+same input gives the same bytes. --backend says what enforces it: nftables, or ebpf,
+programs on the pods' interfaces that walk a decision graph.
+
+--format script is the bare nftables script: one transaction for nft -f instead of a
+switch in two phases, and no check of the devices that packets come from
+(docs/artifact.md says what that costs).
 
 Policies that must not be enforced are not compiled (exit 1, each reason on a line
 of its own): none at all, a deny whose peer resolves to nothing, an inventory object
 that cannot be read. Findings of lint do not matter here.`,
 		Example: `  trafficpolicy compile --node node-a -i cluster.json policies/ -o node-a.tar
   trafficpolicy compile --pod default/agent-pod -i cluster.json policies/ | tploader apply
+  trafficpolicy compile --node node-a -i cluster.json policies/ --backend ebpf | tploader apply
   trafficpolicy compile --node node-a -i cluster.json policies/ --format script | nft -f -`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.compile(cmd, f, args) },
 	}
@@ -69,7 +74,7 @@ that cannot be read. Findings of lint do not matter here.`,
 }
 
 // backendNames lists the backends that compile can write for, sorted.
-var backendNames = []string{bundle.NFTables}
+var backendNames = []string{bundle.EBPF, bundle.NFTables}
 
 // check objects to values and to flags that do not go together.
 func (f *compileFlags) check(stdout io.Writer) error {
@@ -81,6 +86,14 @@ func (f *compileFlags) check(stdout io.Writer) error {
 	}
 	if f.unknown != "allow" && f.unknown != "deny" {
 		return fmt.Errorf("--unknown %q is not one of allow, deny", f.unknown)
+	}
+	if f.backend == bundle.EBPF {
+		if f.format == "script" {
+			return errors.New("--format script goes with --backend nftables: what ebpf enforces is no script, it needs tploader")
+		}
+		if f.unknown == "deny" {
+			return errors.New("--unknown deny goes with --backend nftables: ebpf sits on the interfaces of the pods that the bundle knows, and does not see others")
+		}
 	}
 	if (f.node == "") == (f.pod == "") {
 		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME")
@@ -156,12 +169,28 @@ func (f *compileFlags) artifact(p *compiler.Program) ([]byte, error) {
 	if f.format == "script" {
 		return nftables.Script(p)
 	}
-	a, err := nftables.Emit(p)
+	m, files, err := f.emit(p)
 	if err != nil {
 		return nil, err
 	}
-	a.Manifest.Tool, a.Manifest.Sequence = version.String(), f.sequence
+	m.Tool, m.Sequence = version.String(), f.sequence
 	var b bytes.Buffer
-	err = bundle.Write(&b, a.Manifest, a.Files)
+	err = bundle.Write(&b, m, files)
 	return b.Bytes(), err
+}
+
+// emit returns what the backend's bundle holds.
+func (f *compileFlags) emit(p *compiler.Program) (bundle.Manifest, []bundle.File, error) {
+	if f.backend == bundle.EBPF {
+		a, err := ebpf.Emit(p)
+		if err != nil {
+			return bundle.Manifest{}, nil, err
+		}
+		return a.Manifest, a.Files, nil
+	}
+	a, err := nftables.Emit(p)
+	if err != nil {
+		return bundle.Manifest{}, nil, err
+	}
+	return a.Manifest, a.Files, nil
 }

@@ -14,6 +14,13 @@ type Backend struct {
 	// Bare is the bare script, which nft loads without tploader: it knows no
 	// devices and keeps no promise about switches.
 	Bare bool
+	// Interfaces is a backend whose hooks are on interfaces alone. Where it is unlike
+	// the others, docs/tploader.md says so:
+	//   - What a pod is sent is judged behind the node's own source translation.
+	//   - In a pod's own namespace a packet is dropped behind the stack, which does not
+	//     tell the socket (EPERM of an output hook).
+	//   - Pods that the bundle does not know have no hook that could close them.
+	Interfaces bool
 }
 
 // String returns the backend's name.
@@ -25,7 +32,7 @@ func (b Backend) String() string {
 }
 
 // Backends lists what the tests cover, with one expected verdict for all.
-var Backends = []Backend{{Name: "nftables"}, {Name: "nftables", Bare: true}}
+var Backends = []Backend{{Name: "nftables"}, {Name: "nftables", Bare: true}, {Name: "ebpf", Interfaces: true}}
 
 // Enforcement is a backend at work in one namespace.
 type Enforcement struct {

@@ -138,7 +138,7 @@ func (w *wire) tooShort() {
 	w.Forget()
 	w.must(w.Node.Settle(func() error {
 		for f := range clientIP {
-			for _, proto := range []uint8{6, 17, 132, 1, 58} {
+			for _, proto := range []uint8{6, 17, 132, []uint8{1, 58}[f]} { // the other family's ICMP has no type
 				for keep := range 4 {
 					p := udp(clientIP[f], goodIP[f], 53)
 					p.Proto = 253 // so that no transport header is built

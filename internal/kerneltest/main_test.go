@@ -57,6 +57,13 @@ func newFixture(t *testing.T, b Backend, spec netlab.Spec, node, pod string) *fi
 	if err != nil {
 		t.Fatal(err)
 	}
+	if b.Name != "" && !b.Bare { // pins outlive the namespace
+		t.Cleanup(func() {
+			if _, err := e.Loader("remove"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	return &fixture{t, s, e}
 }
 

@@ -13,8 +13,16 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
-// switches is how often TestSwitch replaces one policy by the other.
-const switches = 100
+// switches returns how often TestSwitch replaces one policy by the other.
+func switches(b Backend) int {
+	switch {
+	case soak() > 1:
+		return 1000
+	case b.Interfaces:
+		return 300
+	}
+	return 100 // a switch takes nft longer
+}
 
 // Ports of TestSwitch's flows: two that one policy allows and the other denies,
 // one that both allow and one that both deny.
@@ -54,7 +62,7 @@ func TestSwitch(t *testing.T) {
 		quit, done := make(chan struct{}), make(chan error, 1)
 		var sent uint64 // of each port and destination, when done
 		go func() { done <- w.flood(quit, &sent) }()
-		for i := range switches {
+		for i := range switches(w.Backend) {
 			if err := w.Load(bundles[(i+1)%2]); err != nil {
 				close(quit)
 				<-done

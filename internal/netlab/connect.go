@@ -26,12 +26,13 @@ const (
 	Refused                    // TCP reset, or ICMP port unreachable
 	Prohibited                 // ICMP administratively prohibited
 	Dropped                    // by the sender's own netfilter output hook (EPERM)
+	Unsent                     // by what is behind the sender's own stack (ENOBUFS)
 	Unreachable                // any other error
 )
 
 // String returns the outcome in a word.
 func (o Outcome) String() string {
-	return [...]string{"silence", "answered", "refused", "prohibited", "dropped", "unreachable"}[o]
+	return [...]string{"silence", "answered", "refused", "prohibited", "dropped", "unsent", "unreachable"}[o]
 }
 
 // probeTimeout is how long one try of a probe waits; there are two.
@@ -256,6 +257,8 @@ func outcome(err error) (Outcome, error) {
 		return Prohibited, nil
 	case errors.Is(err, syscall.EPERM):
 		return Dropped, nil
+	case errors.Is(err, syscall.ENOBUFS):
+		return Unsent, nil
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EPROTO):
 		return Unreachable, nil
 	case errors.As(err, &timeout) && timeout.Timeout():

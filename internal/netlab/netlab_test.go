@@ -41,6 +41,14 @@ var specs = map[string]netlab.Spec{
 			{Name: "b", Addrs: addrs("10.20.0.20", "fd00:20::20")},
 		},
 	},
+	"tunnelled": {
+		Mode:  netlab.Tunnelled,
+		Addrs: addrs("192.168.10.11", "fd00:10::11"),
+		Pods: []netlab.PodSpec{
+			{Name: "a", Addrs: addrs("10.20.0.10", "fd00:20::10")},
+			{Name: "b", Addrs: addrs("10.20.0.20", "fd00:20::20")},
+		},
+	},
 }
 
 func forEach(t *testing.T, f func(t *testing.T, n *netlab.Node)) {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Mode is how pods hang on their node.
@@ -20,10 +22,13 @@ const (
 	// Bridged pods share a bridge, cni0, with bridge-nf-call-iptables and
 	// bridge-nf-call-ip6tables on (as flannel and the bridge plug-in do).
 	Bridged
+	// Tunnelled pods are routed to through TUN devices, whose packets have no link
+	// layer. This process carries them, so that [Node.Settle] can only give it time.
+	Tunnelled
 )
 
-// String returns "routed" or "bridged".
-func (m Mode) String() string { return [...]string{"routed", "bridged"}[m] }
+// String returns the mode in a word.
+func (m Mode) String() string { return [...]string{"routed", "bridged", "tunnelled"}[m] }
 
 // Spec describes a node with its pods and the world around it.
 type Spec struct {
@@ -64,6 +69,7 @@ type Host struct {
 	Device  string           // on the node's side: where pods are governed
 	peers   map[netip.Addr]net.HardwareAddr
 	tap     *Tap
+	raw     bool // no link layer
 }
 
 // Pod returns the pod of that name, nil without one.
@@ -155,11 +161,13 @@ func (n *Node) host(name, device string) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{Namespace: space, MAC: n.lab.mac(), Gateway: n.lab.mac(), Device: device, peers: map[netip.Addr]net.HardwareAddr{}}
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr = device, h.Gateway
-	err = n.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerHardwareAddr: h.MAC, PeerNamespace: netlink.NsFd(space.handle)})
+	if h.raw = n.Spec.Mode == Tunnelled && device != uplinkName; h.raw {
+		err = n.tunnel(space, device)
+	} else {
+		err = n.veth(h)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("veth %s: %w", device, err)
+		return nil, err
 	}
 	if err := n.up(device); err != nil {
 		return nil, err
@@ -167,8 +175,19 @@ func (n *Node) host(name, device string) (*Host, error) {
 	if err := space.up("eth0"); err != nil {
 		return nil, err
 	}
-	h.tap, err = newTap(space)
+	h.tap, err = newTap(space, h.raw)
 	return h, err
+}
+
+// veth joins the host to the node's namespace.
+func (n *Node) veth(h *Host) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.HardwareAddr = h.Device, h.Gateway
+	err := n.nl.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "eth0", PeerHardwareAddr: h.MAC, PeerNamespace: netlink.NsFd(h.handle)})
+	if err != nil {
+		return fmt.Errorf("veth %s: %w", h.Device, err)
+	}
+	return nil
 }
 
 // Own gives the host one more address, on its loopback: with one, the host's
@@ -178,9 +197,23 @@ func (h *Host) Own(addrs ...netip.Addr) error {
 		if err := h.AddAddr("lo", netip.PrefixFrom(a, a.BitLen())); err != nil {
 			return err
 		}
+		if err := h.local(a); err != nil {
+			return err
+		}
 		h.Addrs = append(h.Addrs, a)
 	}
 	return nil
+}
+
+// local waits until packets for a are taken: an IPv6 address gets its route from a
+// work queue (net/ipv6/addrconf.c, addrconf_dad_start).
+func (n *Namespace) local(a netip.Addr) error {
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if r, err := n.nl.RouteGet(a.AsSlice()); err == nil && len(r) > 0 && r[0].Type == unix.RTN_LOCAL {
+			return nil
+		}
+	}
+	return fmt.Errorf("address %s is not in use", a)
 }
 
 // outside makes the world, joined to the node by a link whose neighbours are known.
@@ -238,10 +271,27 @@ func (n *Node) pod(i int) error {
 	}
 	h.Addrs = s.Addrs
 	n.Pods = append(n.Pods, h)
-	if n.Spec.Mode == Bridged {
+	switch n.Spec.Mode {
+	case Bridged:
 		return n.attach(h)
+	case Tunnelled:
+		return n.routeTunnel(h)
 	}
 	return n.routePod(h)
+}
+
+// routeTunnel gives a pod behind a tunnel its addresses and both sides their routes.
+func (n *Node) routeTunnel(h *Host) error {
+	for _, a := range h.Addrs {
+		p := netip.PrefixFrom(a, a.BitLen())
+		if err := h.AddAddr("eth0", p); err != nil {
+			return err
+		}
+		if err := n.route(p, h.Device, netip.Addr{}); err != nil {
+			return err
+		}
+	}
+	return h.defaults(netip.Addr{}, netip.Addr{})
 }
 
 // routePod gives a routed pod its addresses and both sides their routes.

@@ -25,6 +25,10 @@ const (
 	sentinelEvery = 100 * time.Millisecond
 )
 
+// tunnelTime is how long this process takes at most to carry packets through
+// tunnels, unless the machine is very busy.
+const tunnelTime = 100 * time.Millisecond
+
 // errLost says that a packet that nothing can stop did not arrive.
 var errLost = errors.New("a sentinel packet was lost")
 
@@ -51,6 +55,9 @@ func (n *Node) Settle(send func() error) error {
 		}
 		if err := send(); err != nil {
 			return err
+		}
+		if n.Spec.Mode == Tunnelled {
+			time.Sleep(tunnelTime)
 		}
 		return n.sentinel()
 	})

@@ -29,6 +29,7 @@ type Receiver struct {
 type Tap struct {
 	Receiver
 	index int
+	raw   bool // packets have no link layer
 }
 
 // receiveBuffer is the size of sockets' buffers in bytes.
@@ -36,14 +37,17 @@ const receiveBuffer = 8 << 20
 
 func htons(v uint16) uint16 { return v<<8 | v>>8 }
 
-func newTap(n *Namespace) (*Tap, error) {
-	t := &Tap{}
+func newTap(n *Namespace, raw bool) (*Tap, error) {
+	t, head := &Tap{raw: raw}, 14
+	if raw {
+		head = 0
+	}
 	t.read = func(fd int, b []byte) (Arrival, bool, error) {
 		k, _, err := unix.Recvfrom(fd, b, 0)
-		if err != nil || k < 14 {
+		if err != nil || k < head {
 			return Arrival{}, false, err
 		}
-		a, ok := parse(b[14:k])
+		a, ok := parse(b[head:k])
 		return a, ok, nil
 	}
 	err := n.Do(func() error {
@@ -181,16 +185,27 @@ func (h *Host) Tap() *Tap { return h.tap }
 // SendFrame sends a packet as it is from eth0: what a pod with CAP_NET_RAW
 // can do. The host's own netfilter does not see it.
 func (h *Host) SendFrame(packet []byte) error {
-	dst, etype := netip.Addr{}, uint16(unix.ETH_P_IP)
+	var dst netip.Addr
 	if len(packet) >= 40 && packet[0]>>4 == 6 {
-		etype = unix.ETH_P_IPV6
 		dst, _ = netip.AddrFromSlice(packet[24:40])
 	} else if len(packet) >= 20 {
 		dst, _ = netip.AddrFromSlice(packet[16:20])
 	}
-	frame := append(append([]byte(nil), h.NextHop(dst)...), h.MAC...)
-	frame = append(frame, byte(etype>>8), byte(etype))
-	frame = append(frame, packet...)
+	return h.SendFrameTo(dst, packet)
+}
+
+// SendFrameTo sends what need not be a packet as one for dst.
+func (h *Host) SendFrameTo(dst netip.Addr, packet []byte) error {
+	etype := uint16(unix.ETH_P_IP)
+	if dst.Is6() {
+		etype = unix.ETH_P_IPV6
+	}
+	frame := packet
+	if !h.raw {
+		frame = append(append([]byte(nil), h.NextHop(dst)...), h.MAC...)
+		frame = append(frame, byte(etype>>8), byte(etype))
+		frame = append(frame, packet...)
+	}
 	err := unix.Sendto(h.tap.fds[0], frame, 0, &unix.SockaddrLinklayer{Ifindex: h.tap.index, Protocol: htons(etype), Halen: 6})
 	if err != nil {
 		return fmt.Errorf("send a frame from %s: %w", h.Name, err)

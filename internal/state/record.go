@@ -53,6 +53,8 @@ type Options struct {
 type Interface struct {
 	Name string `json:"name"`
 	Pod  string `json:"pod"` // NAMESPACE/NAME
+	// Index is the number that the kernel gave the interface.
+	Index int `json:"index,omitempty"`
 	// Bridge is that of which the interface is a port, and MACs the hardware
 	// addresses of the pod, sorted; empty elsewhere.
 	Bridge string   `json:"bridge,omitempty"`

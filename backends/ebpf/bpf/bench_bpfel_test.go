@@ -23,6 +23,7 @@ const (
 	benchMapTpCtl          = "tp_ctl"
 	benchMapTpEvents       = "tp_events"
 	benchMapTpFrags        = "tp_frags"
+	benchMapTpInterfaces   = "tp_interfaces"
 	benchMapTpLimits       = "tp_limits"
 	benchMapTpNames        = "tp_names"
 	benchMapTpNodes        = "tp_nodes"
@@ -39,6 +40,7 @@ const (
 	benchVarBenchRandom    = "bench_random"
 	benchVarTpEventsBurst  = "tp_events_burst"
 	benchVarTpEventsRate   = "tp_events_rate"
+	benchVarTpListed       = "tp_listed"
 	benchVarTpMark         = "tp_mark"
 	benchVarTpPodScope     = "tp_pod_scope"
 	benchVarTpRejectsBurst = "tp_rejects_burst"
@@ -99,19 +101,20 @@ type benchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchMapSpecs struct {
-	BenchPeers *ebpf.MapSpec `ebpf:"bench_peers"`
-	TpArea     *ebpf.MapSpec `ebpf:"tp_area"`
-	TpConns    *ebpf.MapSpec `ebpf:"tp_conns"`
-	TpCounters *ebpf.MapSpec `ebpf:"tp_counters"`
-	TpCtl      *ebpf.MapSpec `ebpf:"tp_ctl"`
-	TpEvents   *ebpf.MapSpec `ebpf:"tp_events"`
-	TpFrags    *ebpf.MapSpec `ebpf:"tp_frags"`
-	TpLimits   *ebpf.MapSpec `ebpf:"tp_limits"`
-	TpNames    *ebpf.MapSpec `ebpf:"tp_names"`
-	TpNodes    *ebpf.MapSpec `ebpf:"tp_nodes"`
-	TpOpening  *ebpf.MapSpec `ebpf:"tp_opening"`
-	TpPrograms *ebpf.MapSpec `ebpf:"tp_programs"`
-	TpScratch  *ebpf.MapSpec `ebpf:"tp_scratch"`
+	BenchPeers   *ebpf.MapSpec `ebpf:"bench_peers"`
+	TpArea       *ebpf.MapSpec `ebpf:"tp_area"`
+	TpConns      *ebpf.MapSpec `ebpf:"tp_conns"`
+	TpCounters   *ebpf.MapSpec `ebpf:"tp_counters"`
+	TpCtl        *ebpf.MapSpec `ebpf:"tp_ctl"`
+	TpEvents     *ebpf.MapSpec `ebpf:"tp_events"`
+	TpFrags      *ebpf.MapSpec `ebpf:"tp_frags"`
+	TpInterfaces *ebpf.MapSpec `ebpf:"tp_interfaces"`
+	TpLimits     *ebpf.MapSpec `ebpf:"tp_limits"`
+	TpNames      *ebpf.MapSpec `ebpf:"tp_names"`
+	TpNodes      *ebpf.MapSpec `ebpf:"tp_nodes"`
+	TpOpening    *ebpf.MapSpec `ebpf:"tp_opening"`
+	TpPrograms   *ebpf.MapSpec `ebpf:"tp_programs"`
+	TpScratch    *ebpf.MapSpec `ebpf:"tp_scratch"`
 }
 
 // benchVariableSpecs contains global variables before they are loaded into the kernel.
@@ -122,6 +125,7 @@ type benchVariableSpecs struct {
 	BenchRandom    *ebpf.VariableSpec `ebpf:"bench_random"`
 	TpEventsBurst  *ebpf.VariableSpec `ebpf:"tp_events_burst"`
 	TpEventsRate   *ebpf.VariableSpec `ebpf:"tp_events_rate"`
+	TpListed       *ebpf.VariableSpec `ebpf:"tp_listed"`
 	TpMark         *ebpf.VariableSpec `ebpf:"tp_mark"`
 	TpPodScope     *ebpf.VariableSpec `ebpf:"tp_pod_scope"`
 	TpRejectsBurst *ebpf.VariableSpec `ebpf:"tp_rejects_burst"`
@@ -148,19 +152,20 @@ func (o *benchObjects) Close() error {
 //
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchMaps struct {
-	BenchPeers *ebpf.Map `ebpf:"bench_peers"`
-	TpArea     *ebpf.Map `ebpf:"tp_area"`
-	TpConns    *ebpf.Map `ebpf:"tp_conns"`
-	TpCounters *ebpf.Map `ebpf:"tp_counters"`
-	TpCtl      *ebpf.Map `ebpf:"tp_ctl"`
-	TpEvents   *ebpf.Map `ebpf:"tp_events"`
-	TpFrags    *ebpf.Map `ebpf:"tp_frags"`
-	TpLimits   *ebpf.Map `ebpf:"tp_limits"`
-	TpNames    *ebpf.Map `ebpf:"tp_names"`
-	TpNodes    *ebpf.Map `ebpf:"tp_nodes"`
-	TpOpening  *ebpf.Map `ebpf:"tp_opening"`
-	TpPrograms *ebpf.Map `ebpf:"tp_programs"`
-	TpScratch  *ebpf.Map `ebpf:"tp_scratch"`
+	BenchPeers   *ebpf.Map `ebpf:"bench_peers"`
+	TpArea       *ebpf.Map `ebpf:"tp_area"`
+	TpConns      *ebpf.Map `ebpf:"tp_conns"`
+	TpCounters   *ebpf.Map `ebpf:"tp_counters"`
+	TpCtl        *ebpf.Map `ebpf:"tp_ctl"`
+	TpEvents     *ebpf.Map `ebpf:"tp_events"`
+	TpFrags      *ebpf.Map `ebpf:"tp_frags"`
+	TpInterfaces *ebpf.Map `ebpf:"tp_interfaces"`
+	TpLimits     *ebpf.Map `ebpf:"tp_limits"`
+	TpNames      *ebpf.Map `ebpf:"tp_names"`
+	TpNodes      *ebpf.Map `ebpf:"tp_nodes"`
+	TpOpening    *ebpf.Map `ebpf:"tp_opening"`
+	TpPrograms   *ebpf.Map `ebpf:"tp_programs"`
+	TpScratch    *ebpf.Map `ebpf:"tp_scratch"`
 }
 
 func (m *benchMaps) Close() error {
@@ -172,6 +177,7 @@ func (m *benchMaps) Close() error {
 		m.TpCtl,
 		m.TpEvents,
 		m.TpFrags,
+		m.TpInterfaces,
 		m.TpLimits,
 		m.TpNames,
 		m.TpNodes,
@@ -189,6 +195,7 @@ type benchVariables struct {
 	BenchRandom    *ebpf.Variable `ebpf:"bench_random"`
 	TpEventsBurst  *ebpf.Variable `ebpf:"tp_events_burst"`
 	TpEventsRate   *ebpf.Variable `ebpf:"tp_events_rate"`
+	TpListed       *ebpf.Variable `ebpf:"tp_listed"`
 	TpMark         *ebpf.Variable `ebpf:"tp_mark"`
 	TpPodScope     *ebpf.Variable `ebpf:"tp_pod_scope"`
 	TpRejectsBurst *ebpf.Variable `ebpf:"tp_rejects_burst"`

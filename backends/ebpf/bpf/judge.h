@@ -7,6 +7,17 @@
 #include "icmp.h"
 #include "reject.h"
 
+/* Reports whether the graph in force judges this interface. A loader attaches to an
+ * interface before the first graph that judges it and detaches behind the last;
+ * meanwhile nothing is to be dropped there. It is asked for drops by no rule alone:
+ * no record names such an interface, so that every packet comes to one. */
+static __always_inline int tp_is_judged(struct __sk_buff *skb, const struct tp_packet *p)
+{
+	struct tp_interface_key key = {.generation = p->words.generation, .ifindex = skb->ifindex};
+
+	return !tp_listed || bpf_map_lookup_elem(&tp_interfaces, &key);
+}
+
 /* Drops a packet, or answers it. */
 __noinline int tp_deny(struct __sk_buff *skb, struct tp_packet *p, __u32 decision)
 {
@@ -23,6 +34,8 @@ __noinline int tp_deny(struct __sk_buff *skb, struct tp_packet *p, __u32 decisio
 				return TP_PASS;
 			counter = TP_COUNTER_BROKEN;
 		}
+		if (counter != TP_COUNTER_UNKNOWN && !tp_is_judged(skb, p))
+			return TP_PASS;
 		verdict = TP_VERDICT_DENY;
 	} else if (tp_is_self(p)) {
 		return TP_PASS;
@@ -229,6 +242,9 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 		return tp_own(skb, p) ? TP_GO_ON : tp_foreign(p);
 	judged = *(volatile __u64 *)c;
 	if ((__u32)judged != p->words.generation || !tp_is_settled(skb, p, c))
+		return tp_slow(skb, p);
+	/* A denial asks whether the pod sends to itself, and so which pod it is. */
+	if (judged >> 32 && !tp_is_allow(judged >> 32))
 		return tp_slow(skb, p);
 	if (c->seen != p->now)
 		c->seen = p->now;

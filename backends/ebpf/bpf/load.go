@@ -3,6 +3,7 @@
 package bpf
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -18,9 +19,12 @@ type Options struct {
 	// Deciders is how many counters there are beside the fixed ones.
 	Deciders uint32
 	// Sizes of the tables, in entries.
-	Conns, Opening, Frags, Names, Nodes uint32
+	Conns, Opening, Frags, Names, Nodes, Interfaces uint32
 	// EventBytes is the size of the ring buffer, rounded up to a power of two.
 	EventBytes uint32
+	// Listed: where tp_interfaces lacks an interface for the graph in force, what would
+	// be dropped by no rule passes.
+	Listed bool
 	// PodScope: the programs run in the pod's own network namespace.
 	PodScope bool
 	// Mark is what tells our own answers from packets: a random number, not zero, that
@@ -54,18 +58,22 @@ type Instance struct {
 	UnknownEther *ebpf.Program `ebpf:"tp_unknown_ether"`
 	UnknownIP    *ebpf.Program `ebpf:"tp_unknown_ip"`
 
-	Area     *ebpf.Map `ebpf:"tp_area"`
-	Ctl      *ebpf.Map `ebpf:"tp_ctl"`
-	Counters *ebpf.Map `ebpf:"tp_counters"`
-	Conns    *ebpf.Map `ebpf:"tp_conns"`
-	Opening  *ebpf.Map `ebpf:"tp_opening"`
-	Frags    *ebpf.Map `ebpf:"tp_frags"`
-	Names    *ebpf.Map `ebpf:"tp_names"`
-	Nodes    *ebpf.Map `ebpf:"tp_nodes"`
-	Events   *ebpf.Map `ebpf:"tp_events"`
-	Limits   *ebpf.Map `ebpf:"tp_limits"`
-	Programs *ebpf.Map `ebpf:"tp_programs"`
+	Area       *ebpf.Map `ebpf:"tp_area"`
+	Ctl        *ebpf.Map `ebpf:"tp_ctl"`
+	Counters   *ebpf.Map `ebpf:"tp_counters"`
+	Conns      *ebpf.Map `ebpf:"tp_conns"`
+	Opening    *ebpf.Map `ebpf:"tp_opening"`
+	Frags      *ebpf.Map `ebpf:"tp_frags"`
+	Names      *ebpf.Map `ebpf:"tp_names"`
+	Nodes      *ebpf.Map `ebpf:"tp_nodes"`
+	Interfaces *ebpf.Map `ebpf:"tp_interfaces"`
+	Events     *ebpf.Map `ebpf:"tp_events"`
+	Limits     *ebpf.Map `ebpf:"tp_limits"`
+	Programs   *ebpf.Map `ebpf:"tp_programs"`
 }
+
+// Digest tells programs of one version of this package from those of another.
+func Digest() [sha256.Size]byte { return sha256.Sum256(_TpBytes) }
 
 // Spec returns the program and its maps as o wants them, not yet in the kernel.
 func Spec(o Options) (*ebpf.CollectionSpec, error) {
@@ -80,7 +88,7 @@ func Spec(o Options) (*ebpf.CollectionSpec, error) {
 func (o Options) apply(spec *ebpf.CollectionSpec) error {
 	sizes := map[string]uint32{
 		MapArea: o.Lines, MapConns: o.Conns, MapOpening: o.Opening, MapFrags: o.Frags,
-		MapNames: o.Names, MapNodes: o.Nodes, MapCounters: uint32(FixedCounters) + o.Deciders,
+		MapNames: o.Names, MapNodes: o.Nodes, MapInterfaces: o.Interfaces, MapCounters: uint32(FixedCounters) + o.Deciders,
 		MapEvents: roundUp(o.EventBytes),
 	}
 	for name, size := range sizes {
@@ -104,8 +112,13 @@ func (o Options) apply(spec *ebpf.CollectionSpec) error {
 			return err
 		}
 	}
-	if o.PodScope {
-		return set(spec, "tp_pod_scope", uint8(1))
+	for name, on := range map[string]bool{"tp_listed": o.Listed, "tp_pod_scope": o.PodScope} {
+		if !on {
+			continue
+		}
+		if err := set(spec, name, uint8(1)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -163,7 +176,7 @@ func (i *Instance) Close() error {
 	for _, p := range []*ebpf.Program{i.FromEther, i.ToEther, i.FromIP, i.ToIP, i.EnterFromEther, i.EnterToEther, i.EnterFromIP, i.EnterToIP, i.UnknownEther, i.UnknownIP} {
 		errs = append(errs, p.Close())
 	}
-	for _, m := range []*ebpf.Map{i.Area, i.Ctl, i.Counters, i.Conns, i.Opening, i.Frags, i.Names, i.Nodes, i.Events, i.Limits, i.Programs} {
+	for _, m := range []*ebpf.Map{i.Area, i.Ctl, i.Counters, i.Conns, i.Opening, i.Frags, i.Names, i.Nodes, i.Interfaces, i.Events, i.Limits, i.Programs} {
 		errs = append(errs, m.Close())
 	}
 	return errors.Join(errs...)

@@ -5,21 +5,22 @@ import "net/netip"
 // Names of the maps. Those of [SharedMaps] can outlive an instance of the program;
 // the others belong to one.
 const (
-	MapArea     = "tp_area"     // ARRAY of [Line], mmapable: the graphs
-	MapCtl      = "tp_ctl"      // ARRAY of one [Ctl], mmapable: which graph is in force
-	MapCounters = "tp_counters" // PERCPU_ARRAY of [Counter], by [CounterNumber]
-	MapConns    = "tp_conns"    // LRU_HASH [ConnKey] to [Conn]: connections in which both ends have sent
-	MapOpening  = "tp_opening"  // the same: connections that wait for the first answer
-	MapFrags    = "tp_frags"    // LRU_HASH [FragKey] to [Frag]
-	MapNames    = "tp_names"    // HASH [NameKey] to ebpf.Ref
-	MapNodes    = "tp_nodes"    // HASH [NodeKey] to uint32 (any)
-	MapEvents   = "tp_events"   // RINGBUF of [Event]
-	MapLimits   = "tp_limits"   // PERCPU_ARRAY of token buckets: events, rejects
-	MapPrograms = "tp_programs" // PROG_ARRAY by Slot
+	MapArea       = "tp_area"       // ARRAY of [Line], mmapable: the graphs
+	MapCtl        = "tp_ctl"        // ARRAY of one [Ctl], mmapable: which graph is in force
+	MapCounters   = "tp_counters"   // PERCPU_ARRAY of [Counter], by [CounterNumber]
+	MapConns      = "tp_conns"      // LRU_HASH [ConnKey] to [Conn]: connections in which both ends have sent
+	MapOpening    = "tp_opening"    // the same: connections that wait for the first answer
+	MapFrags      = "tp_frags"      // LRU_HASH [FragKey] to [Frag]
+	MapNames      = "tp_names"      // HASH [NameKey] to ebpf.Ref
+	MapNodes      = "tp_nodes"      // HASH [NodeKey] to uint32 (any)
+	MapInterfaces = "tp_interfaces" // HASH [InterfaceKey] to uint32 (any)
+	MapEvents     = "tp_events"     // RINGBUF of [Event]
+	MapLimits     = "tp_limits"     // PERCPU_ARRAY of token buckets: events, rejects
+	MapPrograms   = "tp_programs"   // PROG_ARRAY by Slot
 )
 
 // SharedMaps are the maps that several instances of the program can use at once.
-var SharedMaps = []string{MapConns, MapOpening, MapFrags, MapNames, MapNodes, MapEvents, MapLimits, MapPrograms}
+var SharedMaps = []string{MapConns, MapOpening, MapFrags, MapNames, MapNodes, MapInterfaces, MapEvents, MapLimits, MapPrograms}
 
 // Line is struct tp_line: a cache line of the graph.
 type Line [16]uint32
@@ -152,6 +153,13 @@ type NameKey struct {
 type NodeKey struct {
 	Generation uint32
 	Address    Address
+}
+
+// InterfaceKey is struct tp_interface_key: an interface that a graph judges. The
+// programs ask where [Options.Listed] is set.
+type InterfaceKey struct {
+	Generation uint32
+	Ifindex    uint32
 }
 
 // Slot is an index of tp_programs: where the programs tp_enter_* go on.

@@ -163,6 +163,20 @@ struct {
 	__type(value, __u32); /* not looked at */
 } tp_nodes SEC(".maps");
 
+/* Interfaces that a graph judges. */
+struct tp_interface_key {
+	__u32 generation;
+	__u32 ifindex;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct tp_interface_key);
+	__type(value, __u32); /* not looked at */
+} tp_interfaces SEC(".maps");
+
 /* A packet that was dropped. */
 struct tp_event {
 	__u64 time;       /* CLOCK_MONOTONIC in nanoseconds */
@@ -215,6 +229,7 @@ struct {
 
 /* Set by the loader. */
 const volatile __u32 tp_mark = 0x74700001;       /* of our own answers; random, not zero */
+const volatile __u8 tp_listed = 0;               /* interfaces that tp_interfaces lacks are let be */
 const volatile __u8 tp_pod_scope = 0;            /* in the pod's own network namespace */
 const volatile __u32 tp_events_rate = 100;       /* a second and CPU */
 const volatile __u32 tp_events_burst = 200;

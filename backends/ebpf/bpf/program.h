@@ -78,9 +78,11 @@ static __always_inline int tp_program(struct __sk_buff *skb, int direction, int 
 	if (ethertype == TP_ETHERTYPE_ARP)
 		return TP_PASS;
 	p.headers.end = skb->len;
+	if (tp_begin(&p))
+		return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_BROKEN));
 	if (ethertype == TP_ETHERTYPE_OTHER)
 		return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_ETHERTYPE));
-	if (tp_begin(&p) || tp_parse(skb, &p, direction == TP_EGRESS, ethertype))
+	if (tp_parse(skb, &p, direction == TP_EGRESS, ethertype))
 		return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_BROKEN));
 	return tp_settle(skb, &p, tp_judge(skb, &p));
 }

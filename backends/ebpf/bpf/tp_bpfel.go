@@ -22,6 +22,7 @@ const (
 	tpMapTpCtl              = "tp_ctl"
 	tpMapTpEvents           = "tp_events"
 	tpMapTpFrags            = "tp_frags"
+	tpMapTpInterfaces       = "tp_interfaces"
 	tpMapTpLimits           = "tp_limits"
 	tpMapTpNames            = "tp_names"
 	tpMapTpNodes            = "tp_nodes"
@@ -42,6 +43,7 @@ const (
 	tpVarTpDescribedEvent   = "tp_described_event"
 	tpVarTpEventsBurst      = "tp_events_burst"
 	tpVarTpEventsRate       = "tp_events_rate"
+	tpVarTpListed           = "tp_listed"
 	tpVarTpMark             = "tp_mark"
 	tpVarTpPodScope         = "tp_pod_scope"
 	tpVarTpRejectsBurst     = "tp_rejects_burst"
@@ -106,18 +108,19 @@ type tpProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tpMapSpecs struct {
-	TpArea     *ebpf.MapSpec `ebpf:"tp_area"`
-	TpConns    *ebpf.MapSpec `ebpf:"tp_conns"`
-	TpCounters *ebpf.MapSpec `ebpf:"tp_counters"`
-	TpCtl      *ebpf.MapSpec `ebpf:"tp_ctl"`
-	TpEvents   *ebpf.MapSpec `ebpf:"tp_events"`
-	TpFrags    *ebpf.MapSpec `ebpf:"tp_frags"`
-	TpLimits   *ebpf.MapSpec `ebpf:"tp_limits"`
-	TpNames    *ebpf.MapSpec `ebpf:"tp_names"`
-	TpNodes    *ebpf.MapSpec `ebpf:"tp_nodes"`
-	TpOpening  *ebpf.MapSpec `ebpf:"tp_opening"`
-	TpPrograms *ebpf.MapSpec `ebpf:"tp_programs"`
-	TpScratch  *ebpf.MapSpec `ebpf:"tp_scratch"`
+	TpArea       *ebpf.MapSpec `ebpf:"tp_area"`
+	TpConns      *ebpf.MapSpec `ebpf:"tp_conns"`
+	TpCounters   *ebpf.MapSpec `ebpf:"tp_counters"`
+	TpCtl        *ebpf.MapSpec `ebpf:"tp_ctl"`
+	TpEvents     *ebpf.MapSpec `ebpf:"tp_events"`
+	TpFrags      *ebpf.MapSpec `ebpf:"tp_frags"`
+	TpInterfaces *ebpf.MapSpec `ebpf:"tp_interfaces"`
+	TpLimits     *ebpf.MapSpec `ebpf:"tp_limits"`
+	TpNames      *ebpf.MapSpec `ebpf:"tp_names"`
+	TpNodes      *ebpf.MapSpec `ebpf:"tp_nodes"`
+	TpOpening    *ebpf.MapSpec `ebpf:"tp_opening"`
+	TpPrograms   *ebpf.MapSpec `ebpf:"tp_programs"`
+	TpScratch    *ebpf.MapSpec `ebpf:"tp_scratch"`
 }
 
 // tpVariableSpecs contains global variables before they are loaded into the kernel.
@@ -128,6 +131,7 @@ type tpVariableSpecs struct {
 	TpDescribedEvent   *ebpf.VariableSpec `ebpf:"tp_described_event"`
 	TpEventsBurst      *ebpf.VariableSpec `ebpf:"tp_events_burst"`
 	TpEventsRate       *ebpf.VariableSpec `ebpf:"tp_events_rate"`
+	TpListed           *ebpf.VariableSpec `ebpf:"tp_listed"`
 	TpMark             *ebpf.VariableSpec `ebpf:"tp_mark"`
 	TpPodScope         *ebpf.VariableSpec `ebpf:"tp_pod_scope"`
 	TpRejectsBurst     *ebpf.VariableSpec `ebpf:"tp_rejects_burst"`
@@ -154,18 +158,19 @@ func (o *tpObjects) Close() error {
 //
 // It can be passed to loadTpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tpMaps struct {
-	TpArea     *ebpf.Map `ebpf:"tp_area"`
-	TpConns    *ebpf.Map `ebpf:"tp_conns"`
-	TpCounters *ebpf.Map `ebpf:"tp_counters"`
-	TpCtl      *ebpf.Map `ebpf:"tp_ctl"`
-	TpEvents   *ebpf.Map `ebpf:"tp_events"`
-	TpFrags    *ebpf.Map `ebpf:"tp_frags"`
-	TpLimits   *ebpf.Map `ebpf:"tp_limits"`
-	TpNames    *ebpf.Map `ebpf:"tp_names"`
-	TpNodes    *ebpf.Map `ebpf:"tp_nodes"`
-	TpOpening  *ebpf.Map `ebpf:"tp_opening"`
-	TpPrograms *ebpf.Map `ebpf:"tp_programs"`
-	TpScratch  *ebpf.Map `ebpf:"tp_scratch"`
+	TpArea       *ebpf.Map `ebpf:"tp_area"`
+	TpConns      *ebpf.Map `ebpf:"tp_conns"`
+	TpCounters   *ebpf.Map `ebpf:"tp_counters"`
+	TpCtl        *ebpf.Map `ebpf:"tp_ctl"`
+	TpEvents     *ebpf.Map `ebpf:"tp_events"`
+	TpFrags      *ebpf.Map `ebpf:"tp_frags"`
+	TpInterfaces *ebpf.Map `ebpf:"tp_interfaces"`
+	TpLimits     *ebpf.Map `ebpf:"tp_limits"`
+	TpNames      *ebpf.Map `ebpf:"tp_names"`
+	TpNodes      *ebpf.Map `ebpf:"tp_nodes"`
+	TpOpening    *ebpf.Map `ebpf:"tp_opening"`
+	TpPrograms   *ebpf.Map `ebpf:"tp_programs"`
+	TpScratch    *ebpf.Map `ebpf:"tp_scratch"`
 }
 
 func (m *tpMaps) Close() error {
@@ -176,6 +181,7 @@ func (m *tpMaps) Close() error {
 		m.TpCtl,
 		m.TpEvents,
 		m.TpFrags,
+		m.TpInterfaces,
 		m.TpLimits,
 		m.TpNames,
 		m.TpNodes,
@@ -193,6 +199,7 @@ type tpVariables struct {
 	TpDescribedEvent   *ebpf.Variable `ebpf:"tp_described_event"`
 	TpEventsBurst      *ebpf.Variable `ebpf:"tp_events_burst"`
 	TpEventsRate       *ebpf.Variable `ebpf:"tp_events_rate"`
+	TpListed           *ebpf.Variable `ebpf:"tp_listed"`
 	TpMark             *ebpf.Variable `ebpf:"tp_mark"`
 	TpPodScope         *ebpf.Variable `ebpf:"tp_pod_scope"`
 	TpRejectsBurst     *ebpf.Variable `ebpf:"tp_rejects_burst"`

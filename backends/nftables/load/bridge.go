@@ -25,8 +25,8 @@ const (
 )
 
 // bridgeSkeleton creates the chain and its map.
-func bridgeSkeleton(b *Bundle) string {
-	if b.Manifest.Scope != bundle.ScopeNode {
+func bridgeSkeleton(b *payload) string {
+	if b.scope != bundle.ScopeNode {
 		return ""
 	}
 	return fmt.Sprintf("add chain %[1]s %[2]s\nadd map %[1]s %[3]s { type ether_addr : verdict; }\nflush chain %[1]s %[2]s\n"+

@@ -5,13 +5,10 @@ package load
 import (
 	"context"
 	"regexp"
-	"runtime"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 // generationName matches the objects that belong to one generation.
@@ -22,7 +19,9 @@ func (c *command) cleanup(ctx context.Context, script string) error {
 	if script == "" {
 		return nil
 	}
-	gracePeriod()
+	// A deleted rule is gone at once also for a packet that is just on its way
+	// through the old chains, and what it then found would be no policy at all.
+	loader.Grace()
 	return c.load(ctx, script)
 }
 
@@ -80,20 +79,4 @@ func deleteScript(objects []object) string {
 		}
 	}
 	return flush.String() + maps.String() + chains.String() + rest.String()
-}
-
-// membarrierGlobal is MEMBARRIER_CMD_GLOBAL, which is synchronize_rcu
-// (kernel/sched/membarrier.c).
-const membarrierGlobal = 1
-
-// gracePeriod waits until no packet is any more on a path that it took before
-// the switch. A deleted rule is gone at once also for a packet that is just on
-// its way through the old chains, and what it then found would be no policy at
-// all. Where the kernel does not offer the barrier, or with one processor, for
-// which it does nothing, a pause must do.
-func gracePeriod() {
-	_, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
-	if errno != 0 || runtime.NumCPU() == 1 {
-		time.Sleep(100 * time.Millisecond)
-	}
 }

@@ -1,5 +1,5 @@
 // Package load puts nftables bundles into the kernel of a Linux node and says
-// what the kernel holds. It is what tploader calls.
+// what the kernel holds: the loader's backend for them.
 //
 // What it guarantees:
 //

@@ -57,13 +57,13 @@ func limitHooks(scope bundle.Scope) []limitHook {
 }
 
 // limitScript sets the limit, or takes it away.
-func limitScript(s *strings.Builder, b *Bundle, r *state.Record, objects []object) {
+func limitScript(s *strings.Builder, b *payload, r *state.Record, objects []object) {
 	exists := map[string]bool{}
 	for _, o := range objects {
 		exists[o.key()] = true
 	}
 	limit := r.Options.MaxConnections
-	for _, h := range limitHooks(b.Manifest.Scope) {
+	for _, h := range limitHooks(b.scope) {
 		if limit == 0 {
 			if exists["chain "+h.chain] {
 				fmt.Fprintf(s, "delete chain %s %s\n", nftables.Table, h.chain)

@@ -100,7 +100,7 @@ func (r *logReader) configure(group uint16, attr netlink.Attribute) error {
 }
 
 // close stops reading.
-func (r *logReader) close() { r.conn.Close() }
+func (r *logReader) close() error { return r.conn.Close() }
 
 // read waits for packets. lost is how many the kernel had to throw away before
 // them because nobody read. It ends with ctx.

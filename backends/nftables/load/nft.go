@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
 // minVersion is the oldest nft that the artifacts are made for: that of Debian 12.
@@ -26,20 +27,17 @@ var minVersion = [3]int{1, 0, 6}
 type command struct {
 	path    string
 	version string
-	// lock, if not nil, is inherited by every child, so that the lock of the
-	// state folder is held until the last of them has ended, whatever becomes of
-	// this process.
-	lock *os.File
+	space   *loader.Space
 }
 
 // findNFT looks nft up and makes sure that it can be used here. The errors say
 // which of program, version, privilege and kernel is missing.
-func findNFT(ctx context.Context) (*command, error) {
+func findNFT(ctx context.Context, s *loader.Space) (*command, error) {
 	path, err := exec.LookPath("nft")
 	if err != nil {
 		return nil, errors.New("the nft command is not installed (it is in the package nftables)")
 	}
-	c := &command{path: path}
+	c := &command{path: path, space: s}
 	out, err := c.run(ctx, nil, "--version")
 	if err != nil {
 		return nil, err
@@ -101,8 +99,8 @@ func (c *command) run(ctx context.Context, stdin []byte, args ...string) ([]byte
 		defer f.Close()
 		cmd.Stdin = f
 	}
-	if c.lock != nil {
-		cmd.ExtraFiles = []*os.File{c.lock}
+	if c.space.Lock != nil {
+		cmd.ExtraFiles = []*os.File{c.space.Lock}
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -3,19 +3,18 @@
 package load
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
+	"github.com/trafficpolicy/trafficpolicy/internal/place"
 )
 
-// Bundle is a bundle that was read whole and checked.
-type Bundle struct {
-	Manifest *bundle.Manifest
-
-	data     []byte // as it was read
+// payload is that of a bundle whose commands are all our own compiler's.
+type payload struct {
+	scope    bundle.Scope
 	prefix   string // of the names of the generation's objects
 	skeleton string
 	objects  string
@@ -24,28 +23,24 @@ type Bundle struct {
 	pods     []nftables.Pod
 }
 
-// Read reads and checks a whole bundle: container, digests, and that the
-// payload has no command but those of our own compiler.
-func Read(data []byte) (*Bundle, error) {
-	c, err := bundle.Read(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	if c.Manifest.Backend != bundle.NFTables {
-		return nil, fmt.Errorf("bundle: it is for backend %s, and this is the loader of %s", c.Manifest.Backend, bundle.NFTables)
-	}
+// Read takes a payload that has no command but those of our own compiler.
+func (Backend) Read(c *bundle.Bundle) ([]loader.Pod, any, error) {
 	if err := nftables.Check(c.Files); err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
+		return nil, nil, err
 	}
 	pods, err := nftables.ReadPods(c.File(nftables.PodsFile))
 	if err != nil {
-		return nil, fmt.Errorf("bundle: %w", err)
+		return nil, nil, err
 	}
 	if pods.Scope != string(c.Manifest.Scope) {
-		return nil, fmt.Errorf("bundle: %s is of scope %q and the manifest of %q", nftables.PodsFile, pods.Scope, c.Manifest.Scope)
+		return nil, nil, fmt.Errorf("%s is of scope %q and the manifest of %q", nftables.PodsFile, pods.Scope, c.Manifest.Scope)
 	}
-	return &Bundle{
-		Manifest: &c.Manifest, data: data,
+	list := make([]loader.Pod, len(pods.Pods))
+	for i, p := range pods.Pods {
+		list[i] = loader.Pod{Pod: place.Pod{Ref: p.Ref, Addrs: p.Addrs}, Class: p.Class}
+	}
+	return list, &payload{
+		scope:    c.Manifest.Scope,
 		prefix:   "tp_" + pods.Tag + "_",
 		skeleton: string(c.File(nftables.SkeletonFile)),
 		objects:  string(c.File(nftables.ObjectsFile)),
@@ -55,9 +50,9 @@ func Read(data []byte) (*Bundle, error) {
 	}, nil
 }
 
-// rename returns the bundle with another prefix, for when the kernel has objects
+// rename returns the payload with another prefix, for when the kernel has objects
 // with that of the compiler already.
-func (b *Bundle) rename(prefix string) *Bundle {
+func (b *payload) rename(prefix string) *payload {
 	if prefix == b.prefix {
 		return b
 	}

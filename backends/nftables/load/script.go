@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,7 +18,7 @@ import (
 )
 
 // nodeAddrScript adds addresses to the sets of the node's own.
-func nodeAddrScript(b *Bundle, addrs []netip.Addr) string {
+func nodeAddrScript(b *payload, addrs []netip.Addr) string {
 	var s strings.Builder
 	for _, a := range addrs {
 		set := b.nodeSets[0]
@@ -28,6 +29,10 @@ func nodeAddrScript(b *Bundle, addrs []netip.Addr) string {
 	}
 	return s.String()
 }
+
+// plainName matches the names that stand for themselves between quotes in an nft
+// script: nft knows no escapes there, and a final * would match more names.
+var plainName = regexp.MustCompile(`^[!#-)+-.0-9;-\[\]-~]+$`)
 
 // devicePrefix begins the names of the chains on interfaces.
 const devicePrefix = "tp_dev_"
@@ -46,7 +51,7 @@ const devicePriority = -500
 // dispatchScript returns the switching transaction: the bundle's own, then what
 // only this node knows: the source and delivery checks of interfaces, the limit
 // of connections, and the mark.
-func dispatchScript(b *Bundle, r *state.Record, objects []object) string {
+func dispatchScript(b *payload, r *state.Record, objects []object) string {
 	var s strings.Builder
 	s.WriteString(b.dispatch)
 	want := map[string]bool{}
@@ -58,7 +63,7 @@ func dispatchScript(b *Bundle, r *state.Record, objects []object) string {
 			fmt.Fprintf(&s, "delete chain %s %s\n", nftables.Table, o.name)
 		}
 	}
-	if b.Manifest.Scope == bundle.ScopeNode {
+	if b.scope == bundle.ScopeNode {
 		deviceScript(&s, b, r)
 	}
 	limitScript(&s, b, r, objects)
@@ -69,7 +74,7 @@ func dispatchScript(b *Bundle, r *state.Record, objects []object) string {
 // deviceScript fills the maps of devices. What arrives on an interface meets a
 // base chain of its own, which asks tp_if; what is forwarded out of it, the
 // forward chain, which asks tp_oif.
-func deviceScript(s *strings.Builder, b *Bundle, r *state.Record) {
+func deviceScript(s *strings.Builder, b *payload, r *state.Record) {
 	pods := map[string]nftables.Pod{}
 	for _, p := range b.pods {
 		pods[p.Ref] = p

@@ -1,6 +1,6 @@
 //go:build linux
 
-package load
+package loader
 
 import (
 	"net/netip"
@@ -53,9 +53,4 @@ func FuzzHeader(f *testing.F) {
 			t.Errorf("%+v", h)
 		}
 	})
-}
-
-func FuzzLogged(f *testing.F) {
-	f.Add([]byte{8, 0, 1, 0, 0, 8, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) { parseLogged(b) })
 }

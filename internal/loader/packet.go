@@ -1,6 +1,6 @@
 //go:build linux
 
-package load
+package loader
 
 import (
 	"encoding/binary"
@@ -10,7 +10,23 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// header is what the log shows of a packet.
+// Fill fills in what a packet shows, from its IP header on. What is cut off or
+// broken is left out.
+func (e *Event) Fill(packet []byte) {
+	h, ok := parseHeader(packet)
+	if !ok {
+		return
+	}
+	e.Src, e.Dst, e.Proto = h.src, h.dst, h.protocol()
+	if h.ports {
+		e.SrcPort, e.DstPort = &h.srcPort, &h.dstPort
+	}
+	if h.icmp {
+		e.Type, e.Code = &h.typ, &h.code
+	}
+}
+
+// header is what is known of a packet.
 type header struct {
 	src, dst netip.Addr
 	proto    uint8 // IP protocol, after IPv6 extension headers

@@ -1,6 +1,6 @@
 //go:build linux
 
-package load
+package place
 
 import (
 	"cmp"
@@ -9,38 +9,59 @@ import (
 	"maps"
 	"net/netip"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Place is where one address of a governed pod was found.
-type Place struct {
-	Pod  string     `json:"pod"` // NAMESPACE/NAME
-	Addr netip.Addr `json:"address"`
-	// Interface is the node's interface that the pod's packets arrive on; empty
-	// where Reason says why there is none.
-	Interface string `json:"interface,omitempty"`
-	// Reason completes the sentence "address A of pod P ...".
-	Reason string `json:"reason,omitempty"`
-	// Unseen is set where the pod's packets pass the node without passing its
-	// hooks: no artifact of node scope can hold that pod.
-	Unseen bool `json:"unseen,omitempty"`
-
-	link *link
-	// bridge is that of which the interface is a port, and mac the hardware
-	// address behind it; empty elsewhere.
-	bridge, mac string
+// Pod is a governed pod.
+type Pod struct {
+	Ref   string // NAMESPACE/NAME
+	Addrs []netip.Addr
 }
 
-func (p *Place) at(l *link) { p.link, p.Interface = l, l.name }
+// Hooks says what a backend's hooks are like. The zero value is hooks on
+// interfaces that can have any name.
+type Hooks struct {
+	// BridgeNetfilter is set where packets between two ports of a bridge meet the
+	// hooks only by way of br_netfilter and its switches.
+	BridgeNetfilter bool
+	// Name, if not nil, reports whether the backend can be told an interface's
+	// name; Tool is what cannot.
+	Name func(string) bool
+	Tool string
+	// Own is set where a bundle of pod scope is attached to the interfaces of the
+	// pod's own namespace. Other backends need none there.
+	Own bool
+}
+
+// Place is where one address of a governed pod was found.
+type Place struct {
+	Pod  string // NAMESPACE/NAME
+	Addr netip.Addr
+	// Interface is the node's interface that the pod's packets arrive on, and
+	// Index its number; empty and 0 where Reason says why there is none.
+	Interface string
+	Index     int
+	// Reason completes the sentence "address A of pod P ...".
+	Reason string
+	// Unseen is set where the pod's packets pass the node without passing its
+	// hooks: no artifact of node scope can hold that pod.
+	Unseen bool
+	// Bridge is that of which the interface is a port, and MAC the hardware
+	// address behind it; empty elsewhere.
+	Bridge, MAC string
+
+	link *link
+}
+
+func (p *Place) at(l *link) { p.link, p.Interface, p.Index = l, l.name, l.index }
 
 // nowhere takes the interface back.
 func (p *Place) nowhere(format string, args ...any) {
-	p.link, p.Interface, p.Reason = nil, "", fmt.Sprintf(format, args...)
+	p.link, p.Interface, p.Index, p.Reason = nil, "", 0, fmt.Sprintf(format, args...)
 }
 
 // unseen says that the hooks do not see the pod.
@@ -53,10 +74,13 @@ func (p *Place) unseen(format string, args ...any) {
 // only where --iface names them.
 var podKinds = map[string]bool{"veth": true, "netkit": true, "tuntap": true, "tun": true}
 
-// discover finds the interface of each pod: the one that its address is routed
-// to, or the bridge port behind that. Globs, if any, restrict it to interfaces
-// whose names match one, and vouch for those.
-func discover(n network, pods []nftables.Pod, globs []string) ([]Place, error) {
+// Find finds the interface of each address of the pods. Globs, if any, restrict
+// it to interfaces whose names match one, and vouch for those.
+func (n *Network) Find(pods []Pod, h Hooks, globs []string) ([]Place, error) {
+	return find(n, pods, h, globs)
+}
+
+func find(n network, pods []Pod, h Hooks, globs []string) ([]Place, error) {
 	var places []Place
 	for _, p := range pods {
 		for _, a := range p.Addrs {
@@ -67,14 +91,45 @@ func discover(n network, pods []nftables.Pod, globs []string) ([]Place, error) {
 			places = append(places, place)
 		}
 	}
-	if err := behindBridges(n, places); err != nil {
+	if err := behindBridges(n, places, h); err != nil {
 		return nil, err
 	}
 	for i := range places {
-		places[i].judge(globs)
+		places[i].judge(h, globs)
 	}
 	unshare(places)
 	return places, nil
+}
+
+// Own finds the interfaces of the pod in whose own namespace this is: all but
+// loopback, or those that match a glob. There is one Place for each; or one that
+// says that there is none.
+func (n *Network) Own(pods []Pod, h Hooks, globs []string) []Place {
+	if !h.Own || len(pods) != 1 {
+		return nil
+	}
+	p := Place{Pod: pods[0].Ref}
+	if len(pods[0].Addrs) > 0 {
+		p.Addr = pods[0].Addrs[0]
+	}
+	var places []Place
+	for _, index := range slices.Sorted(maps.Keys(n.links)) {
+		l := n.links[index]
+		if l.loopback || len(globs) > 0 && !matches(globs, l.name) {
+			continue
+		}
+		p.at(l)
+		places = append(places, p)
+	}
+	if places == nil {
+		p.nowhere("has no interface in this network namespace that could be attached to")
+		places = append(places, p)
+	}
+	return places
+}
+
+func matches(globs []string, name string) bool {
+	return slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, name); return ok })
 }
 
 // unshare gives up interfaces that two pods are behind: their packets cannot be
@@ -121,14 +176,14 @@ func (p *Place) follow(n network) error {
 }
 
 // behindBridges replaces bridges by the ports behind which the addresses are.
-func behindBridges(n network, places []Place) error {
+func behindBridges(n network, places []Place, h Hooks) error {
 	bridged := map[*link][]netip.Addr{}
 	for i := range places {
 		p := &places[i]
 		if p.link == nil || p.link.kind != "bridge" {
 			continue
 		}
-		if f := model.FamilyOf(p.Addr); !n.filtered(p.link.index, f) {
+		if f := model.FamilyOf(p.Addr); h.BridgeNetfilter && !n.filtered(p.link.index, f) {
 			p.unseen("is behind bridge %s, whose packets do not pass netfilter (br_netfilter and net.bridge.bridge-nf-call-%s=1 make them)",
 				p.Interface, map[model.Family]string{model.IPv4: "iptables", model.IPv6: "ip6tables"}[f])
 			continue
@@ -150,7 +205,7 @@ func behindBridges(n network, places []Place) error {
 		}
 		at := ports[p.Addr]
 		if l, ok := n.link(at.link); ok {
-			p.bridge, p.mac = p.link.name, at.mac
+			p.Bridge, p.MAC = p.link.name, at.mac
 			p.at(l)
 			continue
 		}
@@ -159,23 +214,18 @@ func behindBridges(n network, places []Place) error {
 	return nil
 }
 
-// plainName matches the names that stand for themselves between quotes in an nft
-// script: nft knows no escapes there, and a final * would match more names.
-var plainName = regexp.MustCompile(`^[!#-)+-.0-9;-\[\]-~]+$`)
-
 // judge decides whether the interface can be attached to.
-func (p *Place) judge(globs []string) {
+func (p *Place) judge(h Hooks, globs []string) {
 	l := p.link
 	if l == nil || p.Unseen {
 		return
 	}
-	named := slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, l.name); return ok })
 	switch {
-	case !plainName.MatchString(l.name):
-		p.nowhere("is behind %q, a name that nft cannot be told", l.name)
-	case p.bridge != "" && !plainName.MatchString(p.bridge):
-		p.nowhere("is on bridge %q, a name that nft cannot be told", p.bridge)
-	case named:
+	case h.Name != nil && !h.Name(l.name):
+		p.nowhere("is behind %q, a name that %s cannot be told", l.name, h.Tool)
+	case h.Name != nil && p.Bridge != "" && !h.Name(p.Bridge):
+		p.nowhere("is on bridge %q, a name that %s cannot be told", p.Bridge, h.Tool)
+	case matches(globs, l.name):
 	case unseenKind(l) != "":
 		p.unseen("is behind %s, %s, whose packets do not pass this node's hooks", l.name, unseenKind(l))
 	case len(globs) > 0:
@@ -207,9 +257,9 @@ func unseenKind(l *link) string {
 	return ""
 }
 
-// refusal returns an error that names every pod that the hooks would not see,
+// Refusal returns an error that names every pod that the hooks would not see,
 // nil if there is none.
-func refusal(places []Place) error {
+func Refusal(places []Place) error {
 	var lines []string
 	for _, p := range places {
 		if p.Unseen {
@@ -223,7 +273,28 @@ func refusal(places []Place) error {
 	return fmt.Errorf("node scope cannot enforce this bundle, compile these pods for pod scope:\n  %s", strings.Join(lines, "\n  "))
 }
 
-// comparePlaces orders by interface, pod and address.
-func comparePlaces(a, b Place) int {
-	return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Pod, b.Pod), a.Addr.Compare(b.Addr))
+// Interfaces groups places by interface, sorted by name.
+func Interfaces(places []Place) []state.Interface {
+	sorted := slices.Clone(places)
+	slices.SortFunc(sorted, func(a, b Place) int {
+		return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.Pod, b.Pod), a.Addr.Compare(b.Addr))
+	})
+	var list []state.Interface
+	for _, p := range sorted {
+		if p.Interface == "" {
+			continue
+		}
+		if n := len(list); n == 0 || list[n-1].Name != p.Interface {
+			list = append(list, state.Interface{Name: p.Interface, Index: p.Index})
+		}
+		last := &list[len(list)-1]
+		last.Pod, last.Bridge = p.Pod, p.Bridge
+		if p.MAC != "" && !slices.Contains(last.MACs, p.MAC) {
+			last.MACs = append(last.MACs, p.MAC)
+		}
+	}
+	for i := range list {
+		slices.Sort(list[i].MACs)
+	}
+	return list
 }

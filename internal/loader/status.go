@@ -1,19 +1,17 @@
 //go:build linux
 
-package load
+package loader
 
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/internal/place"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
@@ -32,7 +30,7 @@ type Status struct {
 	Previous       string      `json:"previous,omitempty"`
 	MaxConnections uint32      `json:"maxConnections"` // of each pod, 0: no limit
 	Pods           []PodStatus `json:"pods"`           // sorted by name
-	// Interfaces have a source check attached. Node scope only.
+	// Interfaces are those that the backend is attached to.
 	Interfaces []InterfaceStatus `json:"interfaces"`
 	// Drift is how the kernel differs from what was applied, in sentences.
 	Drift       []string   `json:"drift"`
@@ -44,13 +42,13 @@ type PodStatus struct {
 	Pod       string       `json:"pod"` // NAMESPACE/NAME
 	Addresses []netip.Addr `json:"addresses"`
 	Interface string       `json:"interface,omitempty"`
-	// Attached reports whether the pod's interface was found and has its source
-	// check. A pod scope bundle needs none: its pod is always attached.
+	// Attached reports whether the pod's interface was found and is attached to.
+	// Where a bundle of pod scope needs no interface its pod is always attached.
 	Attached bool   `json:"attached"`
 	Reason   string `json:"reason,omitempty"` // why it is not attached
 }
 
-// InterfaceStatus is one interface of the node.
+// InterfaceStatus is one interface of the namespace.
 type InterfaceStatus struct {
 	Name    string `json:"name"`
 	Pod     string `json:"pod"`
@@ -58,13 +56,17 @@ type InterfaceStatus struct {
 	Present bool   `json:"present"`
 }
 
-// ConnTable is the namespace's table of tracked connections.
+// ConnTable is a table of tracked connections.
 type ConnTable struct {
 	Count uint64 `json:"count"`
 	Max   uint64 `json:"max"`
-	// High is set above 80%. When the table is full the kernel drops the first
-	// packet of every new connection.
+	// High is set above 80%. docs/tploader.md says what becomes of a full table.
 	High bool `json:"high"`
+}
+
+// NewConnTable returns the description of a table.
+func NewConnTable(count, most uint64) *ConnTable {
+	return &ConnTable{Count: count, Max: most, High: most > 0 && count*5 > most*4}
 }
 
 // OK reports whether everything that was applied is in force for every pod.
@@ -79,31 +81,50 @@ func (s *Status) OK() bool {
 
 // Status compares the kernel with what was applied.
 func (l *Loader) Status(ctx context.Context) (*Status, error) {
-	s := &Status{Pods: []PodStatus{}, Interfaces: []InterfaceStatus{}, Drift: []string{}, Connections: connTable()}
-	objects, err := l.nft.list(ctx, false)
-	if err != nil {
-		return nil, err
-	}
+	s := &Status{Pods: []PodStatus{}, Interfaces: []InterfaceStatus{}, Drift: []string{}}
 	r := l.state().Current
 	if r == nil {
-		if m, ok := findMark(objects); ok {
-			s.Drift = append(s.Drift, fmt.Sprintf("the kernel holds generation %.12s, which this state directory does not know", m.generation))
-		} else if objects != nil {
-			s.Drift = append(s.Drift, "the kernel holds a table "+nftables.Table+" that this state directory does not know")
-		}
-		return s, nil
+		return s, l.unknown(ctx, s)
 	}
 	s.describe(r)
 	if p := l.state().Previous; p != nil {
 		s.Previous = p.Generation
 	}
-	drift, err := l.drift(objects, r)
+	k, err := l.kernel(ctx, r.Backend)
 	if err != nil {
 		return nil, err
 	}
+	drift, err := l.drift(ctx, k, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(drift) == 0 {
+		if drift, err = k.Inspect(ctx, l.applied(r, r.Backend)); err != nil {
+			return nil, err
+		}
+	}
 	s.Drift = append(s.Drift, drift...)
-	s.InForce = objects != nil
+	if s.InForce, err = k.InForce(ctx); err != nil {
+		return nil, err
+	}
+	s.Connections = k.Connections(ctx)
 	return s, l.findPods(s, r)
+}
+
+// unknown says what the kernel holds though nothing is known to be in force.
+func (l *Loader) unknown(ctx context.Context, s *Status) error {
+	ks, err := l.usable(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range ks {
+		found, err := k.Unknown(ctx)
+		if err != nil {
+			return err
+		}
+		s.Drift = append(s.Drift, found...)
+	}
+	return nil
 }
 
 func (s *Status) describe(r *state.Record) {
@@ -116,68 +137,80 @@ func (s *Status) describe(r *state.Record) {
 // findPods looks for the pods' interfaces as apply does and compares them with
 // those that are attached.
 func (l *Loader) findPods(s *Status, r *state.Record) error {
-	data, err := l.folder.Bundle(r)
+	b, err := l.bundleOf(r)
 	if err != nil {
 		return err
-	}
-	b, err := Read(data)
-	if err != nil {
-		return fmt.Errorf("stored %w", err)
 	}
 	s.Node = b.Manifest.Node
-	n, err := openNetwork()
+	n, err := place.Open()
 	if err != nil {
 		return err
 	}
-	defer n.close()
-	if b.Manifest.Scope == bundle.ScopePod {
-		s.Pods = podStatus(b, nil, nil)
-		if err := ownsAddrs(n, b.Manifest); err != nil && len(s.Pods) > 0 {
-			s.Pods[0].Attached, s.Pods[0].Reason = false, err.Error()
-		}
-		return nil
-	}
-	places, err := discover(n, b.pods, r.Options.Interfaces)
+	defer n.Close()
+	places, err := l.find(n, b, r.Options.Interfaces)
 	if err != nil {
 		return err
 	}
-	gone, err := goneChains(r)
+	present, err := interfaceNames()
 	if err != nil {
 		return err
 	}
 	for _, i := range r.Interfaces {
-		s.Interfaces = append(s.Interfaces, InterfaceStatus{Name: i.Name, Pod: i.Pod, Bridge: i.Bridge, Present: !gone["chain "+deviceChain(i.Name)]})
+		s.Interfaces = append(s.Interfaces, InterfaceStatus{Name: i.Name, Pod: i.Pod, Bridge: i.Bridge, Present: present[i.Name]})
 	}
 	s.Pods = podStatus(b, places, r.Interfaces)
+	if b.Manifest.Scope == bundle.ScopePod {
+		if err := ownsAddrs(n, b.Manifest); err != nil && len(s.Pods) > 0 {
+			s.Pods[0].Attached, s.Pods[0].Reason = false, err.Error()
+		}
+	}
 	return nil
 }
 
+// interfaceNames returns the names of the namespace's interfaces.
+func interfaceNames() (map[string]bool, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	names := map[string]bool{}
+	for _, i := range all {
+		names[i.Name] = true
+	}
+	return names, nil
+}
+
 // podStatus joins the pods with where they are now and what is attached.
-func podStatus(b *Bundle, places []Place, attached []state.Interface) []PodStatus {
+func podStatus(b *Bundle, places []place.Place, attached []state.Interface) []PodStatus {
 	at := map[[2]string]state.Interface{}
 	for _, i := range attached {
 		at[[2]string{i.Pod, i.Name}] = i
 	}
-	byPod := map[string][]Place{}
+	byPod := map[string][]place.Place{}
 	for _, x := range places {
 		byPod[x.Pod] = append(byPod[x.Pod], x)
 	}
 	list := []PodStatus{}
-	for _, pod := range b.pods {
-		st := PodStatus{Pod: pod.Ref, Addresses: pod.Addrs, Attached: b.Manifest.Scope == bundle.ScopePod}
+	for _, pod := range b.Pods {
+		st := PodStatus{Pod: pod.Ref, Addresses: pod.Addrs}
+		st.Attached = b.Manifest.Scope == bundle.ScopePod && len(byPod[pod.Ref]) == 0
 		bad := "" // why the pod is not attached although it has an interface that is
 		for _, x := range byPod[pod.Ref] {
+			have := at[[2]string{pod.Ref, x.Interface}]
 			switch {
 			case x.Unseen:
 				bad = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
 			case x.Interface == "" && st.Reason == "":
 				st.Reason = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
 			case x.Interface == "":
-			case at[[2]string{pod.Ref, x.Interface}].Name == "":
+			case have.Name == "":
 				bad = fmt.Sprintf("interface %s has no source check (apply again)", x.Interface)
 				st.Interface = x.Interface
-			case x.mac != "" && !slices.Contains(at[[2]string{pod.Ref, x.Interface}].MACs, x.mac):
-				bad = fmt.Sprintf("behind interface %s is hardware address %s now (apply again)", x.Interface, x.mac)
+			case have.Index != 0 && have.Index != x.Index:
+				bad = fmt.Sprintf("interface %s was made anew (apply again)", x.Interface)
+				st.Interface = x.Interface
+			case x.MAC != "" && !slices.Contains(have.MACs, x.MAC):
+				bad = fmt.Sprintf("behind interface %s is hardware address %s now (apply again)", x.Interface, x.MAC)
 				st.Interface = x.Interface
 			default:
 				st.Interface, st.Attached = x.Interface, true
@@ -191,22 +224,4 @@ func podStatus(b *Bundle, places []Place, attached []state.Interface) []PodStatu
 		list = append(list, st)
 	}
 	return list
-}
-
-// connTable reads the connection table's size, nil where nothing is tracked.
-func connTable() *ConnTable {
-	read := func(name string) (uint64, bool) {
-		b, err := os.ReadFile("/proc/sys/net/netfilter/" + name)
-		if err != nil {
-			return 0, false
-		}
-		n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
-		return n, err == nil
-	}
-	count, ok1 := read("nf_conntrack_count")
-	most, ok2 := read("nf_conntrack_max")
-	if !ok1 || !ok2 {
-		return nil
-	}
-	return &ConnTable{Count: count, Max: most, High: most > 0 && count*5 > most*4}
 }

@@ -1,11 +1,13 @@
 //go:build linux
 
-package load
+package loader
 
 import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
 // Rollback puts the bundle in force that was before the present one, with the
@@ -16,13 +18,9 @@ func (l *Loader) Rollback(ctx context.Context) (*Result, error) {
 	if s.Previous == nil {
 		return nil, errors.New("there is no bundle before the one in force")
 	}
-	data, err := l.folder.Bundle(s.Previous)
+	b, err := l.bundleOf(s.Previous)
 	if err != nil {
 		return nil, err
-	}
-	b, err := Read(data)
-	if err != nil {
-		return nil, fmt.Errorf("stored %w", err)
 	}
 	return l.put(ctx, b, ApplyOptions{Options: s.Previous.Options, Node: s.Previous.Name}, s.Current)
 }
@@ -31,20 +29,29 @@ func (l *Loader) Rollback(ctx context.Context) (*Result, error) {
 // in force, what was for that node in the last boot. It returns an error if
 // there is neither.
 func (l *Loader) Again(ctx context.Context, node string, dryRun bool) (*Result, error) {
-	s := l.state()
-	var data []byte
-	var err error
-	if s.Current != nil {
-		data, err = l.folder.Bundle(s.Current)
-	} else if s, data, err = l.folder.Earlier("node", node); err == nil && s == nil {
-		err = fmt.Errorf("no bundle was ever in force for node %q", node)
-	}
+	b, r, err := l.last(node)
 	if err != nil {
 		return nil, err
 	}
-	b, err := Read(data)
-	if err != nil {
-		return nil, fmt.Errorf("stored %w", err)
+	return l.put(ctx, b, ApplyOptions{Options: r.Options, Node: r.Name, DryRun: dryRun}, nil)
+}
+
+func (l *Loader) last(node string) (*Bundle, *state.Record, error) {
+	if r := l.state().Current; r != nil {
+		b, err := l.bundleOf(r)
+		return b, r, err
 	}
-	return l.put(ctx, b, ApplyOptions{Options: s.Current.Options, Node: s.Current.Name, DryRun: dryRun}, nil)
+	var s *state.State
+	var data []byte
+	if l.folder != nil {
+		var err error
+		if s, data, err = l.folder.Earlier("node", node); err != nil {
+			return nil, nil, err
+		}
+	}
+	if s == nil {
+		return nil, nil, fmt.Errorf("no bundle was ever in force for node %q", node)
+	}
+	b, err := l.backends.stored(data, nil)
+	return b, s.Current, err
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package load
+package place
 
 import (
 	"net/netip"
@@ -10,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -49,18 +48,20 @@ func (f *fakeNetwork) ports(_ int, addrs []netip.Addr) (map[netip.Addr]port, err
 	return found, nil
 }
 
-func (f *fakeNetwork) addrs() (map[netip.Addr]bool, error) { return nil, nil }
-
-func pods(refs ...string) []nftables.Pod {
-	var list []nftables.Pod
+func pods(refs ...string) []Pod {
+	var list []Pod
 	for _, r := range refs {
 		ref, addr, _ := strings.Cut(r, "=")
-		list = append(list, nftables.Pod{Ref: ref, Addrs: []netip.Addr{netip.MustParseAddr(addr)}})
+		list = append(list, Pod{Ref: ref, Addrs: []netip.Addr{netip.MustParseAddr(addr)}})
 	}
 	return list
 }
 
-func TestDiscover(t *testing.T) {
+// hooks are those of a backend that sees bridges by netfilter and can be told no
+// quotes.
+var hooks = Hooks{BridgeNetfilter: true, Name: func(s string) bool { return !strings.Contains(s, `"`) }, Tool: "nft"}
+
+func TestFind(t *testing.T) {
 	const (
 		veth = iota + 1
 		eth0
@@ -99,12 +100,12 @@ func TestDiscover(t *testing.T) {
 			"10.0.0.14": {link: cni0},
 			"fd00::5":   {link: cni0},
 		},
-		behind:    map[string]port{"10.0.0.5": {port1, "02:00:00:00:00:05"}, "10.0.0.14": {port2, "02:00:00:00:00:0e"}},
+		behind:    map[string]port{"10.0.0.5": {port1, "02:00:00:00:00:05"}, "fd00::5": {port1, "02:00:00:00:00:05"}, "10.0.0.14": {port2, "02:00:00:00:00:0e"}},
 		unfilterd: map[model.Family]bool{model.IPv6: true},
 	}
 	for _, c := range []struct {
 		name   string
-		pods   []nftables.Pod
+		pods   []Pod
 		globs  []string
 		iface  string // of the first pod
 		unseen bool
@@ -132,7 +133,7 @@ func TestDiscover(t *testing.T) {
 		{"tunnel", pods("a=10.0.0.13"), nil, "", false, "vxlan0 (vxlan)"},
 		{"two behind one", pods("a=10.0.0.1", "b=10.0.0.1"), nil, "", false, "is behind veth1 with other pods"},
 	} {
-		places, err := discover(n, c.pods, c.globs)
+		places, err := find(n, c.pods, hooks, c.globs)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -140,13 +141,27 @@ func TestDiscover(t *testing.T) {
 		if p.Interface != c.iface || p.Unseen != c.unseen || !strings.Contains(p.Reason, c.reason) || (p.Reason == "") != (c.reason == "") {
 			t.Errorf("%s: %+v", c.name, p)
 		}
-		if err := refusal(places); (err != nil) != c.unseen {
+		if err := Refusal(places); (err != nil) != c.unseen {
 			t.Errorf("%s: refusal %v", c.name, err)
 		} else if err != nil && !strings.Contains(err.Error(), "pod a: address "+p.Addr.String()) {
 			t.Errorf("%s: refusal %q names no pod", c.name, err)
 		}
 	}
-	places, err := discover(n, pods("b=10.0.0.14", "a=10.0.0.5", "c=10.0.0.1"), nil)
+	for _, c := range []struct {
+		name  string
+		pods  []Pod
+		iface string
+	}{
+		{"bridge without netfilter", pods("a=fd00::5"), "veth2"},
+		{"odd name", pods("a=10.0.0.12"), `a"b`},
+		{"ipvlan", pods("a=10.0.0.7"), "ipvl0"},
+	} {
+		places, err := find(n, c.pods, Hooks{}, nil)
+		if err != nil || places[0].Interface != c.iface || places[0].Unseen != (c.name == "ipvlan") {
+			t.Errorf("hooks on interfaces, %s: %+v, %v", c.name, places[0], err)
+		}
+	}
+	places, err := find(n, pods("b=10.0.0.14", "a=10.0.0.5", "c=10.0.0.1"), hooks, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +170,7 @@ func TestDiscover(t *testing.T) {
 		{Name: "veth2", Pod: "a", Bridge: "cni0", MACs: []string{"02:00:00:00:00:05"}},
 		{Name: "veth3", Pod: "b", Bridge: "cni0", MACs: []string{"02:00:00:00:00:0e"}},
 	}
-	if diff := cmp.Diff(want, interfaces(places), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(want, Interfaces(places), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("interfaces (-want +got):\n%s", diff)
 	}
 }
@@ -163,17 +178,6 @@ func TestDiscover(t *testing.T) {
 func TestVFPortName(t *testing.T) {
 	for name, want := range map[string]bool{"pf0vf3": true, "c1pf0vf12": true, "pf0sf88": true, "p0": false, "pf0": false, "": false, "xpf0vf1": false} {
 		if got := isVFPort(name); got != want {
-			t.Errorf("%q: %t", name, got)
-		}
-	}
-}
-
-func TestPlainName(t *testing.T) {
-	for name, want := range map[string]bool{
-		"eth0": true, "cali12ab.5": true, "a@b=c,d;e": true, "!#$%&'()+-.~[]^_`{|}": true,
-		`a"b`: false, `a\b`: false, "veth*": false, "a b": false, "a/b": false, "a\nb": false, "é": false, "": false,
-	} {
-		if got := plainName.MatchString(name); got != want {
 			t.Errorf("%q: %t", name, got)
 		}
 	}

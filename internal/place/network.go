@@ -1,6 +1,6 @@
 //go:build linux
 
-package load
+package place
 
 import (
 	"errors"
@@ -19,7 +19,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// network is what discovery asks of a network namespace.
+// network is what find asks of a network namespace.
 type network interface {
 	// route returns where packets to a go, and errNoRoute if nowhere.
 	route(a netip.Addr) (route, error)
@@ -31,8 +31,6 @@ type network interface {
 	// ports returns the ports behind which the bridge has the addresses; those
 	// that it does not know are missing.
 	ports(bridge int, addrs []netip.Addr) (map[netip.Addr]port, error)
-	// addrs returns the addresses of the namespace's own interfaces.
-	addrs() (map[netip.Addr]bool, error)
 }
 
 var errNoRoute = errors.New("no route")
@@ -59,23 +57,25 @@ type link struct {
 	parent int // index of the interface that it is on top of, or 0
 	// children holds the kinds of interfaces on top of this one.
 	children map[string]bool
+	loopback bool
 	vfs      int  // SR-IOV virtual functions
 	vfPort   bool // the host's end of a virtual function (a representor)
 }
 
-// kernelNetwork asks the kernel, in the calling thread's namespace. Links are
-// read once.
-type kernelNetwork struct {
+// Network asks the kernel, in the calling thread's namespace. Links are read
+// once.
+type Network struct {
 	h     *netlink.Handle
 	links map[int]*link
 }
 
-func openNetwork() (*kernelNetwork, error) {
+// Open reads the interfaces of the namespace.
+func Open() (*Network, error) {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("route netlink: %w", err)
 	}
-	n := &kernelNetwork{h: h, links: map[int]*link{}}
+	n := &Network{h: h, links: map[int]*link{}}
 	all, err := h.LinkList()
 	if err != nil {
 		h.Close()
@@ -85,7 +85,7 @@ func openNetwork() (*kernelNetwork, error) {
 		a := l.Attrs()
 		n.links[a.Index] = &link{
 			index: a.Index, name: a.Name, kind: l.Type(), mac: a.HardwareAddr, parent: a.ParentIndex,
-			children: map[string]bool{}, vfs: len(a.Vfs),
+			children: map[string]bool{}, vfs: len(a.Vfs), loopback: a.Flags&net.FlagLoopback != 0,
 		}
 		if a.PhysSwitchID != 0 {
 			name := linkAttrs(a.Index)[unix.IFLA_PHYS_PORT_NAME]
@@ -101,7 +101,8 @@ func openNetwork() (*kernelNetwork, error) {
 	return n, nil
 }
 
-func (n *kernelNetwork) close() { n.h.Close() }
+// Close ends the connection to the kernel.
+func (n *Network) Close() { n.h.Close() }
 
 // vfPortName is what the kernel calls the port of a virtual function that
 // stands in the host for it (devlink-port.rst, "Port function").
@@ -109,12 +110,12 @@ var vfPortName = regexp.MustCompile(`^(c\d+)?pf\d+(vf|sf)\d+$`)
 
 func isVFPort(name string) bool { return vfPortName.MatchString(name) }
 
-func (n *kernelNetwork) link(index int) (*link, bool) {
+func (n *Network) link(index int) (*link, bool) {
 	l, ok := n.links[index]
 	return l, ok
 }
 
-func (n *kernelNetwork) route(a netip.Addr) (route, error) {
+func (n *Network) route(a netip.Addr) (route, error) {
 	routes, err := n.h.RouteGet(a.AsSlice())
 	if err != nil || len(routes) == 0 || routes[0].LinkIndex == 0 {
 		// ENETUNREACH, and what unreachable, prohibit and blackhole routes give.
@@ -128,7 +129,8 @@ func (n *kernelNetwork) route(a netip.Addr) (route, error) {
 	return route{link: r.LinkIndex, gateway: gw.Unmap(), local: r.Type == unix.RTN_LOCAL}, nil
 }
 
-func (n *kernelNetwork) addrs() (map[netip.Addr]bool, error) {
+// Addrs returns the addresses of the namespace's own interfaces.
+func (n *Network) Addrs() (map[netip.Addr]bool, error) {
 	list, err := n.h.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
@@ -145,7 +147,7 @@ func (n *kernelNetwork) addrs() (map[netip.Addr]bool, error) {
 // filtered asks br_netfilter, the module, first: without it its switches do not
 // exist. They are the namespace's (net.bridge.bridge-nf-call-*) or the bridge's
 // own (net/bridge/br_netfilter_hooks.c, br_nf_pre_routing).
-func (n *kernelNetwork) filtered(bridge int, f model.Family) bool {
+func (n *Network) filtered(bridge int, f model.Family) bool {
 	file, attr := "bridge-nf-call-iptables", uint16(nl.IFLA_BR_NF_CALL_IPTABLES)
 	if f == model.IPv6 {
 		file, attr = "bridge-nf-call-ip6tables", nl.IFLA_BR_NF_CALL_IP6TABLES
@@ -158,7 +160,7 @@ func (n *kernelNetwork) filtered(bridge int, f model.Family) bool {
 }
 
 // bridgeSwitch returns a one-byte attribute of a bridge (IFLA_INFO_DATA).
-func (n *kernelNetwork) bridgeSwitch(bridge int, attr uint16) bool {
+func (n *Network) bridgeSwitch(bridge int, attr uint16) bool {
 	info := attrs(linkAttrs(bridge)[unix.IFLA_LINKINFO])
 	v := attrs(info[nl.IFLA_INFO_DATA])[attr]
 	return len(v) > 0 && v[0] == 1
@@ -194,7 +196,7 @@ func attrs(b []byte) map[uint16][]byte {
 // resolveTime is how long ports waits for the kernel to find neighbours.
 const resolveTime = 1500 * time.Millisecond
 
-func (n *kernelNetwork) ports(bridge int, addrs []netip.Addr) (map[netip.Addr]port, error) {
+func (n *Network) ports(bridge int, addrs []netip.Addr) (map[netip.Addr]port, error) {
 	deadline := time.Now().Add(resolveTime)
 	asked := map[netip.Addr]bool{}
 	for {
@@ -223,7 +225,7 @@ func (n *kernelNetwork) ports(bridge int, addrs []netip.Addr) (map[netip.Addr]po
 }
 
 // neighbours returns the hardware addresses known on the bridge.
-func (n *kernelNetwork) neighbours(bridge int) (map[netip.Addr]string, error) {
+func (n *Network) neighbours(bridge int) (map[netip.Addr]string, error) {
 	macs := map[netip.Addr]string{}
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		list, err := n.h.NeighList(bridge, family)
@@ -241,7 +243,7 @@ func (n *kernelNetwork) neighbours(bridge int) (map[netip.Addr]string, error) {
 }
 
 // forwarding returns the bridge's ports by the hardware addresses learned there.
-func (n *kernelNetwork) forwarding(bridge int) (map[string]int, error) {
+func (n *Network) forwarding(bridge int) (map[string]int, error) {
 	list, err := n.h.NeighList(0, unix.AF_BRIDGE)
 	if err != nil {
 		return nil, fmt.Errorf("list the forwarding table: %w", err)
@@ -258,7 +260,7 @@ func (n *kernelNetwork) forwarding(bridge int) (map[string]int, error) {
 
 // resolve makes the kernel ask for a neighbour, as a packet to it would, and
 // asks as well, for when the kernel thinks that it knows.
-func (n *kernelNetwork) resolve(bridge int, a netip.Addr) {
+func (n *Network) resolve(bridge int, a netip.Addr) {
 	n.h.NeighSet(&netlink.Neigh{
 		LinkIndex: bridge, Family: familyNumber(a), IP: net.IP(a.AsSlice()),
 		State: unix.NUD_NONE, Flags: unix.NTF_USE,

@@ -1,0 +1,122 @@
+//go:build linux
+
+package load
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// takeover tells the connection tables of connections that are older than the
+// policy, so that their replies are not taken for something new. Each is judged
+// by what is in force when its next packet comes. The kernel's own table knows
+// them where it tracks any, and in the pod's own namespace its sockets do.
+type takeover struct {
+	addrs map[netip.Addr]uint32 // of pods that are new, with their interface
+	nodes []netip.Addr
+	pod   bool
+}
+
+// takeover is for the pods behind interfaces that were not attached to.
+func (p *plan) takeover(fresh map[int]bool) *takeover {
+	t := &takeover{addrs: map[netip.Addr]uint32{}, pod: p.pod()}
+	index := map[string]uint32{}
+	for _, i := range p.change.Record.Interfaces {
+		if fresh[i.Index] {
+			index[i.Pod] = uint32(i.Index)
+		}
+	}
+	for _, pod := range p.change.Bundle.Pods {
+		if i, ok := index[pod.Ref]; ok {
+			for _, a := range pod.Addrs {
+				t.addrs[a] = i
+			}
+		}
+	}
+	t.nodes = append(slices.Clone(graphOf(p.change.Bundle).Tables.NodeAddrs), p.change.Record.Options.NodeAddrs...)
+	return t
+}
+
+// run looks for connections and adds those that are not known.
+func (t *takeover) run(o *objects) error {
+	if len(t.addrs) == 0 {
+		return nil
+	}
+	wanted := func(a netip.Addr) bool { _, ok := t.addrs[a]; return ok }
+	all, err := trackedConnections(wanted)
+	if err != nil {
+		return fmt.Errorf("take over connections: %w", err)
+	}
+	if t.pod {
+		sockets, err := socketConnections(wanted)
+		if err != nil {
+			return fmt.Errorf("take over connections: %w", err)
+		}
+		all = append(all, sockets...)
+	}
+	for i := range all {
+		key, value, ok := t.entry(&all[i])
+		if !ok {
+			continue
+		}
+		table := o.maps[bpf.MapOpening]
+		if all[i].replied {
+			table = o.maps[bpf.MapConns]
+		}
+		if err := table.Update(key, value, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+			return fmt.Errorf("take over connections: %w", err)
+		}
+	}
+	return nil
+}
+
+// States of nf_conntrack (nf_conntrack_tcp.h).
+const (
+	tcpEstablished = 3
+	tcpTimeWait    = 7
+)
+
+// entry returns what the tables hold of a connection; false where it has ended.
+func (t *takeover) entry(l *live) (key bpf.ConnKey, value bpf.Conn, ok bool) {
+	if l.proto == model.IPProtoTCP && l.state >= tcpTimeWait {
+		return key, value, false
+	}
+	key = bpf.ConnKey{
+		Local: bpf.AddressOf(l.local.Addr()), Peer: bpf.AddressOf(l.peer.Addr()),
+		LocalPort: bpf.PortOf(l.local.Port()), PeerPort: bpf.PortOf(l.peer.Port()), Protocol: l.proto,
+	}
+	if request, query := echoes[l.proto]; query {
+		key.PeerPort, key.Kind = bpf.PortOf(request), bpf.ConnQueried
+		if l.opened {
+			key.Kind = bpf.ConnQuery
+		}
+	}
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return key, value, false
+	}
+	value = bpf.Conn{Seen: uint64(now.Nano()), Ifindex: t.addrs[l.local.Addr()], Direction: bpf.Ingress}
+	if l.opened {
+		value.Direction = bpf.Egress
+	} else if slices.Contains(t.nodes, l.peer.Addr()) && !l.translated {
+		value.Flags |= bpf.ConnNode
+	}
+	if l.replied {
+		value.Flags |= bpf.ConnReplied
+	}
+	if l.proto == model.IPProtoTCP && l.state >= tcpEstablished {
+		value.TCP = bpf.TCPOpen
+	}
+	return key, value, true
+}
+
+// echoes are the requests that conntrack follows by identifier and that have one.
+var echoes = map[uint8]uint16{model.IPProtoICMP: 8, model.IPProtoICMPv6: 128}

@@ -1,0 +1,18 @@
+//go:build linux
+
+package load
+
+// tryLoad has the kernel check the programs, and keeps nothing.
+func tryLoad(pod bool) error {
+	shared, err := newShared()
+	if err != nil {
+		return err
+	}
+	defer shared.close()
+	i, err := newInstance(&datapath{pod: pod, shared: shared}, instanceName{pod, 1}, sizes{})
+	if err != nil {
+		return err
+	}
+	i.close()
+	return nil
+}

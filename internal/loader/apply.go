@@ -1,0 +1,171 @@
+//go:build linux
+
+package loader
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/internal/place"
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
+)
+
+// ApplyOptions are the switches of the apply command.
+type ApplyOptions struct {
+	state.Options
+	// Node is the name of this node, which a bundle of node scope must be for.
+	Node string
+	// DryRun checks everything, the kernel's own checks included, and changes
+	// nothing.
+	DryRun bool
+}
+
+// Result says what an apply did, or with DryRun would do.
+type Result struct {
+	Record *state.Record
+	Places []place.Place // of every pod address, in node scope
+	// Changed is false where the kernel and the state were as asked already.
+	Changed bool
+	// Loaded says that a generation was loaded, not only interfaces attached or
+	// flags recorded.
+	Loaded bool
+	Drift  []string // what was mended
+}
+
+// Apply puts a bundle in force. Whatever fails up to the switch leaves the
+// policy in force as it was.
+func (l *Loader) Apply(ctx context.Context, b *Bundle, o ApplyOptions) (*Result, error) {
+	most, err := l.maxSequence(b.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	inForce := l.state().Current != nil && l.state().Current.Generation == b.Manifest.Generation
+	if b.Manifest.Sequence < most && !inForce {
+		return nil, fmt.Errorf("bundle has sequence %d and one with %d was in force already: refusing to go back (tploader rollback does)", b.Manifest.Sequence, most)
+	}
+	return l.put(ctx, b, o, nil)
+}
+
+// maxSequence returns the highest sequence that was in force here or, for the
+// same target, in an earlier boot.
+func (l *Loader) maxSequence(m *bundle.Manifest) (uint64, error) {
+	if l.folder == nil || l.state().Current != nil {
+		return l.state().MaxSequence, nil
+	}
+	s, _, err := l.folder.Earlier(string(m.Scope), m.Name)
+	if s == nil || err != nil {
+		return l.state().MaxSequence, err
+	}
+	return max(s.MaxSequence, l.state().MaxSequence), nil
+}
+
+// put puts a bundle in force. before, if not nil, is the record to be remembered
+// as the one before it; otherwise that follows from the state.
+func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *state.Record) (*Result, error) {
+	k, err := l.kernel(ctx, b.Manifest.Backend)
+	if err != nil {
+		return nil, err
+	}
+	places, err := l.target(b, o)
+	if err != nil {
+		return nil, err
+	}
+	c, res, err := l.compare(ctx, k, b, o, places)
+	if err != nil {
+		return nil, err
+	}
+	if !res.Changed {
+		res.Record = l.state().Current
+		return res, nil
+	}
+	p, err := k.Plan(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return res, p.Check(ctx)
+	}
+	next, err := l.next(c.Record, b.Manifest, before)
+	if err != nil {
+		return nil, err
+	}
+	return res, l.carryOut(ctx, k, c, p, next)
+}
+
+// compare finds out what has to change. Where nothing but interfaces or flags
+// differ, what is loaded is kept; where the kernel does not hold what was loaded,
+// the generation is loaded anew beside it, and so mended without a moment
+// without a policy.
+func (l *Loader) compare(ctx context.Context, k Kernel, b *Bundle, o ApplyOptions, places []place.Place) (*Change, *Result, error) {
+	m, current := b.Manifest, l.state().Current
+	r := &state.Record{
+		Apply: 1, Backend: m.Backend, Scope: string(m.Scope), Name: m.Name, Generation: m.Generation,
+		Sequence: m.Sequence, Bundle: digest(b.data), Applied: l.now(), Options: o.Options, Interfaces: place.Interfaces(places),
+	}
+	c := &Change{Bundle: b, Record: r, Places: places, Load: true}
+	res := &Result{Record: r, Places: places, Changed: true}
+	if current != nil {
+		r.Apply = current.Apply + 1
+		if current.Backend == m.Backend {
+			c.Current = current
+			var err error
+			if res.Drift, err = l.drift(ctx, k, current); err != nil {
+				return nil, nil, err
+			}
+			if current.Generation == m.Generation {
+				c.Load = len(res.Drift) > 0 || !sameObjects(current, r)
+				res.Changed = c.Load || !sameRecord(current, r)
+			}
+		}
+	}
+	res.Loaded = c.Load
+	return c, res, nil
+}
+
+// drift returns how the kernel differs from what it held when r was applied.
+func (l *Loader) drift(ctx context.Context, k Kernel, r *state.Record) ([]string, error) {
+	held, err := l.folder.Kernel(r)
+	if err != nil {
+		return nil, err
+	}
+	return k.Drift(ctx, l.applied(r, r.Backend), held)
+}
+
+// next returns the state once r is in force.
+func (l *Loader) next(r *state.Record, m *bundle.Manifest, before *state.Record) (*state.State, error) {
+	most, err := l.maxSequence(m)
+	if err != nil {
+		return nil, err
+	}
+	s := l.state()
+	next := &state.State{MaxSequence: max(most, r.Sequence), Current: r, Previous: s.Current}
+	switch {
+	case before != nil:
+		next.Previous = before
+	case s.Current != nil && s.Current.Generation == r.Generation:
+		next.Previous = s.Previous
+	}
+	return next, nil
+}
+
+// sameObjects reports whether two records of one generation need the same
+// objects in the kernel.
+func sameObjects(a, b *state.Record) bool {
+	return slices.Equal(a.Options.NodeAddrs, b.Options.NodeAddrs) && a.Options.MaxConnections == b.Options.MaxConnections
+}
+
+func sameRecord(a, b *state.Record) bool {
+	return a.Bundle == b.Bundle && slices.Equal(a.Options.Interfaces, b.Options.Interfaces) &&
+		slices.EqualFunc(a.Interfaces, b.Interfaces, func(x, y state.Interface) bool {
+			return x.Name == y.Name && x.Index == y.Index && x.Pod == y.Pod && x.Bridge == y.Bridge && slices.Equal(x.MACs, y.MACs)
+		})
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,87 @@
+//go:build linux
+
+package loader
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/internal/place"
+)
+
+// Bundle is a bundle that was read whole and checked.
+type Bundle struct {
+	Manifest *bundle.Manifest
+	Pods     []Pod
+	Payload  any // the backend's own
+	data     []byte
+}
+
+// Pod is a governed pod of a bundle.
+type Pod struct {
+	place.Pod
+	Class int
+}
+
+// Backends are those that a loader has.
+type Backends []Backend
+
+// find returns the backend of that name.
+func (bs Backends) find(name string) (Backend, error) {
+	i := slices.IndexFunc(bs, func(b Backend) bool { return b.Name() == name })
+	if i < 0 {
+		return nil, fmt.Errorf("it is for backend %s, and this loader has %s", name, bs.names())
+	}
+	return bs[i], nil
+}
+
+func (bs Backends) names() string {
+	var names []string
+	for _, b := range bs {
+		names = append(names, b.Name())
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// Read reads and checks a whole bundle: container, digests, and that the backend
+// takes the payload.
+func (bs Backends) Read(data []byte) (*Bundle, error) {
+	c, err := bundle.Read(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	b, err := bs.find(c.Manifest.Backend)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	pods, payload, err := b.Read(c)
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	return &Bundle{Manifest: &c.Manifest, Pods: pods, Payload: payload, data: data}, nil
+}
+
+// stored is Read for what the state folder holds.
+func (bs Backends) stored(data []byte, err error) (*Bundle, error) {
+	if err != nil {
+		return nil, err
+	}
+	b, err := bs.Read(data)
+	if err != nil {
+		return nil, fmt.Errorf("stored %w", err)
+	}
+	return b, nil
+}
+
+// places returns the pods as discovery wants them.
+func (b *Bundle) places() []place.Pod {
+	pods := make([]place.Pod, len(b.Pods))
+	for i, p := range b.Pods {
+		pods[i] = p.Pod
+	}
+	return pods
+}
