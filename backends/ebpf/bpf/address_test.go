@@ -154,23 +154,6 @@ func TestSelf(t *testing.T) {
 	}
 }
 
-// TestUnknown: the programs for unknown pods pass ARP alone.
-func TestUnknown(t *testing.T) {
-	w := newWorld(t, bpf.Options{})
-	w.set(policyOf("client", allowOut, allowIn))
-	d := w.devices[devUplink]
-	w.expect("ARP", w.run(w.UnknownEther, etherOf(d, 0x0806, make([]byte, 28)), skb{Ifindex: d.index}), true)
-	w.counted()
-	for f := range goodIP {
-		b := udp(addr([]string{"10.20.0.40", "fd00:20::40"}[f]), goodIP[f], 53).Bytes()
-		w.expect("Ethernet", w.run(w.UnknownEther, ether(d, b), skb{Ifindex: d.index}), false)
-		w.expect("raw IP", w.run(w.UnknownIP, b, skb{Ifindex: d.index}), false)
-	}
-	if got := w.counted(); got["unknown"] != 4 {
-		t.Errorf("counted %v, want 4 unknown", got)
-	}
-}
-
 // TestNoGraph: without a graph, or with one that ends nowhere, nothing passes.
 func TestNoGraph(t *testing.T) {
 	w := newWorld(t, bpf.Options{Lines: 64})
