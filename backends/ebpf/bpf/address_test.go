@@ -45,6 +45,32 @@ func TestSpoofedAndStray(t *testing.T) {
 	}
 }
 
+// TestMapped: an IPv6 packet with IPv4 addresses in it is no packet of the IPv4
+// connection.
+func TestMapped(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	w.set(policyOf("client", allowOut, allowIn))
+	p := udp(clientIP[0], goodIP[0], 53)
+	w.expect("first", w.from(devClient, p.Bytes()), true)
+	w.expect("answer", w.to(devClient, reply(p).Bytes()), true)
+	mapped := func(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
+	for _, c := range []struct{ src, dst netip.Addr }{
+		{mapped(p.Src), mapped(p.Dst)}, {clientIP[1], mapped(p.Dst)}, {mapped(p.Src), goodIP[1]},
+	} {
+		q := *p
+		q.Src, q.Dst = clientIP[1], goodIP[1]
+		b := q.Bytes()
+		src, dst := c.src.As16(), c.dst.As16()
+		copy(b[8:], src[:])
+		copy(b[24:], dst[:])
+		w.unchecked = true
+		w.expect("from "+c.src.String()+" to "+c.dst.String(), w.from(devClient, b), false)
+		copy(b[8:], dst[:])
+		copy(b[24:], src[:])
+		w.expect("back", w.to(devClient, b), false)
+	}
+}
+
 // TestNode: packets that begin on the node pass, by the address alone nothing does,
 // and a pod to its node is judged.
 func TestNode(t *testing.T) {
