@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -184,6 +185,17 @@ func TestSelf(t *testing.T) {
 func TestNoGraph(t *testing.T) {
 	w := newWorld(t, bpf.Options{Lines: 64})
 	w.expect("without a graph", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), false)
+	w.set(policyOf("client", allowOut))
+	w.expect("with one", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), true)
+	for i, what := range []string{"no graph", "generation zero"} {
+		w.set(policyOf("client", allowOut))
+		root := w.generation % 2 * w.half
+		var header bpf.Line
+		w.must(w.Area.Lookup(root, &header))
+		header[[]int{ebpf.HeaderMagic, ebpf.HeaderGeneration}[i]] = 0
+		w.must(w.Area.Put(root, header))
+		w.expect(what, w.from(devClient, udp(clientIP[0], badIP[0], 53).Bytes()), false)
+	}
 	w.must(w.Ctl.Put(uint32(0), bpf.Ctl{Root: 1 << 31}))
 	w.expect("behind the area", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), false)
 }
