@@ -199,7 +199,7 @@ func (d *datapath) remove() error {
 			return err
 		}
 	}
-	return removePins(d.dir)
+	return removeFolder(d.dir)
 }
 
 // program returns what is attached to one side of an interface: what comes from

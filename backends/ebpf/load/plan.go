@@ -111,6 +111,7 @@ func (k *kernel) ensure(pod bool, s sizes) (err error) {
 	}
 	switch {
 	case k.data == nil:
+		sweep(k.dir)
 		k.data, err = newDatapath(k.dir, pod, s)
 	case !k.data.inst.fits(s) || !k.data.inst.current():
 		err = k.data.grow(s)
