@@ -101,6 +101,17 @@ int bench_miss(struct __sk_buff *skb)
 	return tp_settle(skb, &p, decision == TP_GO_ON ? bench_new(skb, &p) : decision);
 }
 
+/* The whole way, as the program goes it. */
+SEC("tc")
+int bench_whole(struct __sk_buff *skb)
+{
+	struct tp_packet p = {};
+
+	if (bench_begin(skb, &p) || tp_begin(&p))
+		return TP_DROP;
+	return tp_settle(skb, &p, tp_judge(skb, &p));
+}
+
 /* The whole way of a packet that opens a connection: its port is another each time. */
 SEC("tc")
 int bench_create(struct __sk_buff *skb)

@@ -35,6 +35,7 @@ const (
 	benchProgBenchMiss     = "bench_miss"
 	benchProgBenchParse    = "bench_parse"
 	benchProgBenchWalk     = "bench_walk"
+	benchProgBenchWhole    = "bench_whole"
 	benchVarBenchNext      = "bench_next"
 	benchVarBenchRandom    = "bench_random"
 	benchVarTpEventsBurst  = "tp_events_burst"
@@ -93,6 +94,7 @@ type benchProgramSpecs struct {
 	BenchMiss   *ebpf.ProgramSpec `ebpf:"bench_miss"`
 	BenchParse  *ebpf.ProgramSpec `ebpf:"bench_parse"`
 	BenchWalk   *ebpf.ProgramSpec `ebpf:"bench_walk"`
+	BenchWhole  *ebpf.ProgramSpec `ebpf:"bench_whole"`
 }
 
 // benchMapSpecs contains maps before they are loaded into the kernel.
@@ -209,6 +211,7 @@ type benchPrograms struct {
 	BenchMiss   *ebpf.Program `ebpf:"bench_miss"`
 	BenchParse  *ebpf.Program `ebpf:"bench_parse"`
 	BenchWalk   *ebpf.Program `ebpf:"bench_walk"`
+	BenchWhole  *ebpf.Program `ebpf:"bench_whole"`
 }
 
 func (p *benchPrograms) Close() error {
@@ -218,6 +221,7 @@ func (p *benchPrograms) Close() error {
 		p.BenchMiss,
 		p.BenchParse,
 		p.BenchWalk,
+		p.BenchWhole,
 	)
 }
 

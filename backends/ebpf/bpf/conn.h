@@ -36,15 +36,15 @@ static __always_inline __u64 tp_timeout(const struct tp_conn *c, __u8 protocol, 
 }
 
 /* Reports whether an entry is so old that its timeout must be looked at. */
-static __always_inline int tp_is_old(const struct tp_conn *c, const struct tp_packet *p)
+static __always_inline int tp_is_old(const struct tp_conn *c, struct tp_packet *p)
 {
-	return (__s64)(p->now - c->seen) > (__s64)(10 * TP_SECOND); /* the shortest there is */
+	return (__s64)(tp_now(p) - c->seen) > (__s64)(10 * TP_SECOND); /* the shortest there is */
 }
 
-static __always_inline int tp_is_over(const struct tp_conn *c, const struct tp_packet *p)
+static __always_inline int tp_is_over(const struct tp_conn *c, struct tp_packet *p)
 {
 	return tp_is_old(c, p) &&
-	       (__s64)(p->now - c->seen) > (__s64)tp_timeout(c, p->key.protocol, p->key.kind);
+	       (__s64)(tp_now(p) - c->seen) > (__s64)tp_timeout(c, p->key.protocol, p->key.kind);
 }
 
 static __always_inline int tp_tcp_is_closed(const struct tp_conn *c)
@@ -92,7 +92,7 @@ static __always_inline void tp_enter(struct __sk_buff *skb, struct tp_packet *p,
 	struct tp_conn c = {
 		.generation = p->words.generation,
 		.terminal = terminal,
-		.seen = p->now,
+		.seen = tp_now(p),
 		.ifindex = skb->ifindex,
 		.direction = p->direction,
 		.flags = flags,
@@ -118,7 +118,7 @@ static __always_inline void tp_promote(struct tp_packet *p, struct tp_conn *c)
 }
 
 /* The connection of p, unless it is over. */
-static __always_inline struct tp_conn *tp_find(const struct tp_packet *p)
+static __always_inline struct tp_conn *tp_find(struct tp_packet *p)
 {
 	struct tp_conn *c = bpf_map_lookup_elem(&tp_conns, &p->key);
 

@@ -31,7 +31,7 @@ static __always_inline void tp_tell(struct __sk_buff *skb, struct tp_packet *p, 
 	__u32 length = tp_length(p), captured = length;
 	struct tp_event *e;
 
-	if (!tp_within(TP_LIMIT_EVENTS, p->now, tp_events_rate, tp_events_burst)) {
+	if (!tp_within(TP_LIMIT_EVENTS, tp_now(p), tp_events_rate, tp_events_burst)) {
 		tp_count(TP_COUNTER_EVENTS_LIMITED, length);
 		return;
 	}
@@ -41,7 +41,7 @@ static __always_inline void tp_tell(struct __sk_buff *skb, struct tp_packet *p, 
 		return;
 	}
 	__builtin_memset(e, 0, sizeof(*e));
-	e->time = p->now;
+	e->time = tp_now(p);
 	e->generation = p->words.generation;
 	e->counter = counter;
 	e->ifindex = skb->ifindex;

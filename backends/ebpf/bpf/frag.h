@@ -24,11 +24,11 @@ static __always_inline struct tp_frag_key tp_frag_key(const struct tp_packet *p)
 }
 
 /* Remembers of a first fragment what later ones lack. */
-static __always_inline void tp_remember(const struct tp_packet *p)
+static __always_inline void tp_remember(struct tp_packet *p)
 {
 	struct tp_frag_key key = tp_frag_key(p);
 	struct tp_frag frag = {
-		.seen = p->now,
+		.seen = tp_now(p),
 		.local_port = p->key.local_port,
 		.peer_port = p->key.peer_port,
 		.protocol = p->key.protocol,
@@ -46,7 +46,7 @@ static __always_inline void tp_recall(struct tp_packet *p)
 	struct tp_frag_key key = tp_frag_key(p);
 	struct tp_frag *frag = bpf_map_lookup_elem(&tp_frags, &key);
 
-	if (frag && p->now - frag->seen <= TP_FRAG_TIMEOUT) {
+	if (frag && tp_now(p) - frag->seen <= TP_FRAG_TIMEOUT) {
 		p->key.local_port = frag->local_port;
 		p->key.peer_port = frag->peer_port;
 		p->key.protocol = frag->protocol;

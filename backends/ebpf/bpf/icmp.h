@@ -92,18 +92,18 @@ static __always_inline struct tp_conn_key tp_asked_key(const struct tp_packet *p
 	return key;
 }
 
-static __always_inline int tp_has_asked(const struct tp_packet *p)
+static __always_inline int tp_has_asked(struct tp_packet *p)
 {
 	struct tp_conn_key key = tp_asked_key(p);
 	struct tp_conn *c = bpf_map_lookup_elem(&tp_opening, &key);
 
-	return c && p->now - c->seen <= 10 * TP_SECOND;
+	return c && tp_now(p) - c->seen <= 10 * TP_SECOND;
 }
 
-static __always_inline void tp_remember_asked(const struct tp_packet *p)
+static __always_inline void tp_remember_asked(struct tp_packet *p)
 {
 	struct tp_conn_key key = tp_asked_key(p);
-	struct tp_conn c = {.seen = p->now};
+	struct tp_conn c = {.seen = tp_now(p)};
 
 	bpf_map_update_elem(&tp_opening, &key, &c, BPF_ANY);
 }
@@ -114,7 +114,7 @@ static __always_inline int tp_is_unspecified(const __be32 *a)
 }
 
 /* Discovery that the pod sends. own: the source is its address. */
-static __always_inline int tp_discovery_from(const struct tp_packet *p, int listener, int own)
+static __always_inline int tp_discovery_from(struct tp_packet *p, int listener, int own)
 {
 	const __be32 *to = p->key.peer, *from = p->key.local;
 	int link_local = tp_is_link_local(from), unspecified = tp_is_unspecified(from);
@@ -131,7 +131,7 @@ static __always_inline int tp_discovery_from(const struct tp_packet *p, int list
 }
 
 /* Discovery that the pod is sent. own: the destination is its address. */
-static __always_inline int tp_discovery_to(const struct tp_packet *p, int listener, int own)
+static __always_inline int tp_discovery_to(struct tp_packet *p, int listener, int own)
 {
 	const __be32 *to = p->key.local;
 

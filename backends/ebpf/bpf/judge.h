@@ -25,8 +25,6 @@ __noinline int tp_deny(struct __sk_buff *skb, struct tp_packet *p, __u32 decisio
 
 	if (!p)
 		return TP_DROP;
-	if (!p->now)
-		p->now = bpf_ktime_get_coarse_ns();
 	if (verdict == TP_VERDICT_OTHER) {
 		counter = decision & TP_INDEX_MASK;
 		if (counter >= TP_COUNTER_FIXED) {
@@ -82,7 +80,7 @@ static __always_inline __u32 tp_decide(struct __sk_buff *skb, struct tp_packet *
 		*flags = TP_CONN_NODE;
 		return 0;
 	}
-	if (!tp_opens(p) || !tp_sums_are_right(skb, p))
+	if (!tp_opens(p) || (tp_has_sums(skb, p) && !tp_sums_are_right(skb, p)))
 		return TP_REFUSED;
 	if (!p->ports_unknown)
 		return tp_walk(&p->words, p->direction == TP_EGRESS ? p->egress : p->ingress);
@@ -123,7 +121,7 @@ __noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
 	if (tcp && p->tcp_flags & (TP_TCP_FLAG_SYN | TP_TCP_FLAG_FIN | TP_TCP_FLAG_RST)) {
 		if (tp_is_syn(p) && reply && c->flags & TP_CONN_REPLIED)
 			return TP_REFUSED;
-		if (!tp_sums_are_right(skb, p))
+		if (tp_has_sums(skb, p) && !tp_sums_are_right(skb, p))
 			return TP_REFUSED;
 	}
 	if (!reply && !(c->flags & TP_CONN_NODE) && tp_is_from_node(skb, p)) {
@@ -131,7 +129,7 @@ __noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
 		tp_set_judged(c, p->words.generation, 0);
 	}
 	terminal = tp_judged(p, c);
-	c->seen = p->now;
+	c->seen = tp_now(p);
 	c->ifindex = skb->ifindex;
 	if (tcp)
 		c->tcp = tp_tcp_next(c->tcp, p->tcp_flags, !reply);
@@ -178,7 +176,6 @@ __noinline __u32 tp_fragment(struct __sk_buff *skb, struct tp_packet *p)
 {
 	if (!p)
 		return TP_REFUSED;
-	p->now = bpf_ktime_get_coarse_ns();
 	if (!tp_own(skb, p))
 		return tp_foreign(p);
 	if (p->headers.fragment == TP_LATER)
@@ -198,7 +195,6 @@ __noinline __u32 tp_slow(struct __sk_buff *skb, struct tp_packet *p)
 
 	if (!p)
 		return TP_REFUSED;
-	p->now = bpf_ktime_get_coarse_ns();
 	if (p->about == TP_ABOUT_NEIGHBOUR) {
 		decision = tp_discovery(skb, p);
 		if (decision != TP_GO_ON)
@@ -210,7 +206,7 @@ __noinline __u32 tp_slow(struct __sk_buff *skb, struct tp_packet *p)
 }
 
 /* Reports whether a connection's entry alone says what becomes of a packet. */
-static __always_inline int tp_is_settled(struct __sk_buff *skb, const struct tp_packet *p, const struct tp_conn *c)
+static __always_inline int tp_is_settled(struct __sk_buff *skb, struct tp_packet *p, const struct tp_conn *c)
 {
 	if (c->ifindex != skb->ifindex || tp_is_old(c, p))
 		return 0;
@@ -234,7 +230,6 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	}
 	if (p->about != TP_ABOUT_CONN)
 		return tp_slow(skb, p);
-	p->now = bpf_ktime_get_coarse_ns();
 	c = bpf_map_lookup_elem(&tp_conns, &p->key);
 	if (!c)
 		c = bpf_map_lookup_elem(&tp_opening, &p->key);
@@ -246,8 +241,8 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	/* A denial asks whether the pod sends to itself, and so which pod it is. */
 	if (judged >> 32 && !tp_is_allow(judged >> 32))
 		return tp_slow(skb, p);
-	if (c->seen != p->now)
-		c->seen = p->now;
+	if (c->seen != tp_now(p))
+		c->seen = tp_now(p);
 	return judged >> 32;
 }
 

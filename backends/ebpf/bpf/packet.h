@@ -46,7 +46,7 @@ struct tp_packet {
 	struct tp_words words;
 	struct tp_conn_key key;
 	struct tp_headers headers;
-	__u64 now;         /* CLOCK_MONOTONIC in nanoseconds */
+	__u64 now;         /* of tp_now, zero until it was asked */
 	__u32 link;        /* offset of the IP header */
 	__u32 pod;         /* these three from the record of the local address */
 	__u32 egress;
@@ -82,6 +82,15 @@ struct tp_packet {
 static __always_inline int tp_is_pod_scope(void)
 {
 	return tp_pod_scope;
+}
+
+/* CLOCK_MONOTONIC in nanoseconds, to the tick; the same all through a judgement. It
+ * costs as much as some lookups, so it is asked for by those who need it. */
+static __always_inline __u64 tp_now(struct tp_packet *p)
+{
+	if (!p->now)
+		p->now = bpf_ktime_get_coarse_ns();
+	return p->now;
 }
 
 /* Length as counters and events have it. */

@@ -58,7 +58,7 @@ static __always_inline int tp_is_partial(struct __sk_buff *skb, const struct tp_
 		return 0;
 	if (p->headers.fragment || bpf_skb_load_bytes(skb, p->headers.transport + at, check, sizeof(*check)))
 		return 0;
-	return *check == tp_fold(tp_pseudo_of(p));
+	return *check == tp_pseudo_of(p);
 }
 
 /* Writes an IP header that answers p, for length bytes of protocol behind it. */
@@ -102,8 +102,8 @@ static __always_inline __u32 tp_ip_length(const struct tp_packet *p)
 __noinline int tp_reset(struct __sk_buff *skb, struct tp_packet *p)
 {
 	struct tcphdr tcp, reset = {};
-	__u32 transport, pseudo;
-	__u16 check = 0;
+	__u32 transport;
+	__u16 check = 0, pseudo;
 	int partial;
 
 	if (!p || bpf_skb_load_bytes(skb, p->headers.transport, &tcp, sizeof(tcp)))
@@ -120,8 +120,8 @@ __noinline int tp_reset(struct __sk_buff *skb, struct tp_packet *p)
 		reset.ack_seq = bpf_htonl(bpf_ntohl(tcp.seq) + tcp.syn + tcp.fin +
 					  p->headers.end - p->headers.transport - tcp.doff * 4);
 	}
-	pseudo = tp_pseudo(p, sizeof(reset), IPPROTO_TCP);
-	reset.check = partial ? tp_fold(pseudo) : ~tp_fold(bpf_csum_diff(NULL, 0, (__be32 *)&reset, sizeof(reset), pseudo));
+	pseudo = tp_fold(tp_pseudo(p, sizeof(reset), IPPROTO_TCP));
+	reset.check = partial ? pseudo : ~tp_fold(bpf_csum_diff(NULL, 0, (__be32 *)&reset, sizeof(reset), pseudo));
 	transport = p->link + tp_ip_length(p);
 	if (bpf_skb_change_tail(skb, transport + sizeof(reset), 0))
 		return -1;
@@ -164,7 +164,7 @@ __noinline int tp_prohibited(struct __sk_buff *skb, struct tp_packet *p)
 	if (length > most)
 		length = most;
 	if (p->words.family == TP_IPV6)
-		sum = tp_pseudo(p, sizeof(icmp) + length, protocol);
+		sum = tp_fold(tp_pseudo(p, sizeof(icmp) + length, protocol));
 	sum = bpf_csum_diff(NULL, 0, icmp, sizeof(icmp), sum);
 	total = tp_sum_quoted(skb, p, length, tp_fold(sum));
 	if (total < 0)
@@ -187,7 +187,7 @@ __noinline int tp_reject(struct __sk_buff *skb, struct tp_packet *p)
 
 	if (!p || !tp_is_answerable(skb, p))
 		return TP_DROP;
-	if (!tp_within(TP_LIMIT_REJECTS, p->now, tp_rejects_rate, tp_rejects_burst)) {
+	if (!tp_within(TP_LIMIT_REJECTS, tp_now(p), tp_rejects_rate, tp_rejects_burst)) {
 		tp_count(TP_COUNTER_REJECTS_LIMITED, tp_length(p));
 		return TP_DROP;
 	}

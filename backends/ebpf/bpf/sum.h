@@ -19,29 +19,30 @@ struct {
 	__type(value, struct tp_scratch);
 } tp_scratch SEC(".maps");
 
-static __always_inline __u16 tp_fold(__u32 sum)
+/* The sum of 16-bit words that a sum of 32-bit words is. */
+static __always_inline __u16 tp_fold(__u64 sum)
 {
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	return (sum & 0xffff) + (sum >> 16);
 }
 
-/* Adds the pseudo header of p's addresses to sum. */
-static __always_inline __u32 tp_pseudo(const struct tp_packet *p, __u32 length, __u8 protocol)
+/* The sum of 32-bit words of the pseudo header of p's addresses. */
+static __always_inline __u64 tp_pseudo(const struct tp_packet *p, __u32 length, __u8 protocol)
 {
-	__be32 tail[2] = {bpf_htonl(length), bpf_htonl(protocol)};
-	__u32 sum = bpf_csum_diff(NULL, 0, tail, sizeof(tail), 0);
+	__u64 sum = (__u64)bpf_htonl(length) + bpf_htonl(protocol);
 
-	if (p->words.family == TP_IPV4) {
-		__be32 address[2] = {p->key.local[3], p->key.peer[3]};
-
-		return bpf_csum_diff(NULL, 0, address, sizeof(address), sum);
-	}
-	/* local and peer, which the sum does not tell apart */
-	return bpf_csum_diff(NULL, 0, (__be32 *)&p->key, 32, sum);
+	if (p->words.family == TP_IPV4)
+		return sum + p->key.local[3] + p->key.peer[3];
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)p->key.local[i] + p->key.peer[i];
+	return sum;
 }
 
 /* Adds length bytes of the frame at offset to sum; length is at most TP_SCRATCH.
- * Returns a sum that fits 32 bits, negative where there are no such bytes. */
+ * Returns a sum of 32 bits, negative where there are no such bytes. */
 __noinline long tp_sum(struct __sk_buff *skb, __u32 offset, __u32 length, __u32 sum)
 {
 	__u32 zero = 0, whole;
@@ -111,39 +112,61 @@ static __always_inline __u32 tp_check_offset(const struct tp_packet *p)
 
 /* The sum of the pseudo header of p, which a sender that leaves the rest to the device
  * writes in place of the checksum. ICMP over IPv4 has none. */
-static __always_inline __u32 tp_pseudo_of(const struct tp_packet *p)
+static __always_inline __u16 tp_pseudo_of(const struct tp_packet *p)
 {
 	if (p->words.family == TP_IPV4 && p->headers.protocol == IPPROTO_ICMP)
 		return 0;
-	return tp_pseudo(p, p->headers.end - p->headers.transport, p->headers.protocol);
+	return tp_fold(tp_pseudo(p, p->headers.end - p->headers.transport, p->headers.protocol));
 }
 
-/* Reports whether the checksums of a packet that this network stack received are
- * right, as far as they are looked at: not of fragments and of super-packets. What the
- * stack itself sends may lack them still. */
+/* Reports whether a packet's checksums are looked at: not of fragments, and not of
+ * what this network stack itself sends, which may lack them still. */
+static __always_inline int tp_has_sums(struct __sk_buff *skb, const struct tp_packet *p)
+{
+	return skb->ingress_ifindex != 0 && !p->headers.fragment;
+}
+
+/* Reports whether the checksum of the IPv4 header is right, which has one. */
+static __always_inline int tp_header_sum_is_right(struct __sk_buff *skb, const struct tp_packet *p)
+{
+	__u32 length = p->headers.transport - p->link;
+	__be32 *word = tp_direct(skb, p->link, sizeof(struct iphdr));
+	long sum;
+
+	if (!word)
+		return 0;
+	if (length == sizeof(struct iphdr))
+		return tp_fold((__u64)word[0] + word[1] + word[2] + word[3] + word[4]) == 0xffff;
+	sum = tp_sum(skb, p->link, length, 0);
+	return sum < 0 || tp_fold(sum) == 0xffff;
+}
+
+/* Reports whether the checksums of a packet are right, as far as can be told. */
 __noinline int tp_sums_are_right(struct __sk_buff *skb, struct tp_packet *p)
 {
-	__u32 length, at, pseudo;
+	__u32 length, at;
+	__u16 *check, pseudo = 0;
 	long sum;
-	__u16 check;
 
-	if (!p || skb->ingress_ifindex == 0 || p->headers.fragment || bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) >= 0)
+	if (!p)
 		return 1;
-	if (p->words.family == TP_IPV4) {
-		sum = tp_sum(skb, p->link, p->headers.transport - p->link, 0);
-		if (sum >= 0 && tp_fold(sum) != 0xffff)
+	at = tp_check_offset(p);
+	if (at) {
+		check = tp_direct(skb, p->headers.transport + at, sizeof(*check));
+		if (!check)
 			return 0;
+		pseudo = tp_pseudo_of(p);
+		if (!tp_is_icmp(p) && (*check == pseudo || (!*check && p->headers.protocol == IPPROTO_UDP)))
+			return 1; /* left to the device, or none */
 	}
+	if (bpf_csum_level(skb, BPF_CSUM_LEVEL_QUERY) >= 0)
+		return 1; /* the device has looked */
+	if (p->words.family == TP_IPV4 && !tp_header_sum_is_right(skb, p))
+		return 0;
 	length = p->headers.end - p->headers.transport;
 	if (p->headers.protocol == IPPROTO_SCTP)
 		return tp_crc_is_right(skb, p->headers.transport, length);
-	at = tp_check_offset(p);
-	if (!at || bpf_skb_load_bytes(skb, p->headers.transport + at, &check, sizeof(check)))
-		return 1;
-	if (!check && p->headers.protocol == IPPROTO_UDP)
-		return 1;
-	pseudo = tp_pseudo_of(p);
-	if (check == tp_fold(pseudo) && !tp_is_icmp(p))
+	if (!at)
 		return 1;
 	sum = tp_sum(skb, p->headers.transport, length, pseudo);
 	return sum < 0 || tp_fold(sum) == 0xffff;

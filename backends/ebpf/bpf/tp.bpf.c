@@ -11,6 +11,10 @@
 /* What the kernel is told: of the two licences above it knows this one. */
 char LICENSE[] SEC("license") = "GPL";
 
+/* So that the object describes these types, which no map has. */
+const struct tp_event *const tp_described_event __attribute__((unused));
+const enum tp_counter_number *const tp_described_counter __attribute__((unused));
+
 SEC("tc")
 int tp_from_ether(struct __sk_buff *skb)
 {

@@ -16,36 +16,38 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	tpMapTpArea            = "tp_area"
-	tpMapTpConns           = "tp_conns"
-	tpMapTpCounters        = "tp_counters"
-	tpMapTpCtl             = "tp_ctl"
-	tpMapTpEvents          = "tp_events"
-	tpMapTpFrags           = "tp_frags"
-	tpMapTpInterfaces      = "tp_interfaces"
-	tpMapTpLimits          = "tp_limits"
-	tpMapTpNames           = "tp_names"
-	tpMapTpNodes           = "tp_nodes"
-	tpMapTpOpening         = "tp_opening"
-	tpMapTpPrograms        = "tp_programs"
-	tpMapTpScratch         = "tp_scratch"
-	tpProgTpEnterFromEther = "tp_enter_from_ether"
-	tpProgTpEnterFromIp    = "tp_enter_from_ip"
-	tpProgTpEnterToEther   = "tp_enter_to_ether"
-	tpProgTpEnterToIp      = "tp_enter_to_ip"
-	tpProgTpFromEther      = "tp_from_ether"
-	tpProgTpFromIp         = "tp_from_ip"
-	tpProgTpToEther        = "tp_to_ether"
-	tpProgTpToIp           = "tp_to_ip"
-	tpProgTpUnknownEther   = "tp_unknown_ether"
-	tpProgTpUnknownIp      = "tp_unknown_ip"
-	tpVarTpEventsBurst     = "tp_events_burst"
-	tpVarTpEventsRate      = "tp_events_rate"
-	tpVarTpListed          = "tp_listed"
-	tpVarTpMark            = "tp_mark"
-	tpVarTpPodScope        = "tp_pod_scope"
-	tpVarTpRejectsBurst    = "tp_rejects_burst"
-	tpVarTpRejectsRate     = "tp_rejects_rate"
+	tpMapTpArea             = "tp_area"
+	tpMapTpConns            = "tp_conns"
+	tpMapTpCounters         = "tp_counters"
+	tpMapTpCtl              = "tp_ctl"
+	tpMapTpEvents           = "tp_events"
+	tpMapTpFrags            = "tp_frags"
+	tpMapTpInterfaces       = "tp_interfaces"
+	tpMapTpLimits           = "tp_limits"
+	tpMapTpNames            = "tp_names"
+	tpMapTpNodes            = "tp_nodes"
+	tpMapTpOpening          = "tp_opening"
+	tpMapTpPrograms         = "tp_programs"
+	tpMapTpScratch          = "tp_scratch"
+	tpProgTpEnterFromEther  = "tp_enter_from_ether"
+	tpProgTpEnterFromIp     = "tp_enter_from_ip"
+	tpProgTpEnterToEther    = "tp_enter_to_ether"
+	tpProgTpEnterToIp       = "tp_enter_to_ip"
+	tpProgTpFromEther       = "tp_from_ether"
+	tpProgTpFromIp          = "tp_from_ip"
+	tpProgTpToEther         = "tp_to_ether"
+	tpProgTpToIp            = "tp_to_ip"
+	tpProgTpUnknownEther    = "tp_unknown_ether"
+	tpProgTpUnknownIp       = "tp_unknown_ip"
+	tpVarTpDescribedCounter = "tp_described_counter"
+	tpVarTpDescribedEvent   = "tp_described_event"
+	tpVarTpEventsBurst      = "tp_events_burst"
+	tpVarTpEventsRate       = "tp_events_rate"
+	tpVarTpListed           = "tp_listed"
+	tpVarTpMark             = "tp_mark"
+	tpVarTpPodScope         = "tp_pod_scope"
+	tpVarTpRejectsBurst     = "tp_rejects_burst"
+	tpVarTpRejectsRate      = "tp_rejects_rate"
 )
 
 // loadTp returns the embedded CollectionSpec for tp.
@@ -125,13 +127,15 @@ type tpMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tpVariableSpecs struct {
-	TpEventsBurst  *ebpf.VariableSpec `ebpf:"tp_events_burst"`
-	TpEventsRate   *ebpf.VariableSpec `ebpf:"tp_events_rate"`
-	TpListed       *ebpf.VariableSpec `ebpf:"tp_listed"`
-	TpMark         *ebpf.VariableSpec `ebpf:"tp_mark"`
-	TpPodScope     *ebpf.VariableSpec `ebpf:"tp_pod_scope"`
-	TpRejectsBurst *ebpf.VariableSpec `ebpf:"tp_rejects_burst"`
-	TpRejectsRate  *ebpf.VariableSpec `ebpf:"tp_rejects_rate"`
+	TpDescribedCounter *ebpf.VariableSpec `ebpf:"tp_described_counter"`
+	TpDescribedEvent   *ebpf.VariableSpec `ebpf:"tp_described_event"`
+	TpEventsBurst      *ebpf.VariableSpec `ebpf:"tp_events_burst"`
+	TpEventsRate       *ebpf.VariableSpec `ebpf:"tp_events_rate"`
+	TpListed           *ebpf.VariableSpec `ebpf:"tp_listed"`
+	TpMark             *ebpf.VariableSpec `ebpf:"tp_mark"`
+	TpPodScope         *ebpf.VariableSpec `ebpf:"tp_pod_scope"`
+	TpRejectsBurst     *ebpf.VariableSpec `ebpf:"tp_rejects_burst"`
+	TpRejectsRate      *ebpf.VariableSpec `ebpf:"tp_rejects_rate"`
 }
 
 // tpObjects contains all objects after they have been loaded into the kernel.
@@ -191,13 +195,15 @@ func (m *tpMaps) Close() error {
 //
 // It can be passed to loadTpObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tpVariables struct {
-	TpEventsBurst  *ebpf.Variable `ebpf:"tp_events_burst"`
-	TpEventsRate   *ebpf.Variable `ebpf:"tp_events_rate"`
-	TpListed       *ebpf.Variable `ebpf:"tp_listed"`
-	TpMark         *ebpf.Variable `ebpf:"tp_mark"`
-	TpPodScope     *ebpf.Variable `ebpf:"tp_pod_scope"`
-	TpRejectsBurst *ebpf.Variable `ebpf:"tp_rejects_burst"`
-	TpRejectsRate  *ebpf.Variable `ebpf:"tp_rejects_rate"`
+	TpDescribedCounter *ebpf.Variable `ebpf:"tp_described_counter"`
+	TpDescribedEvent   *ebpf.Variable `ebpf:"tp_described_event"`
+	TpEventsBurst      *ebpf.Variable `ebpf:"tp_events_burst"`
+	TpEventsRate       *ebpf.Variable `ebpf:"tp_events_rate"`
+	TpListed           *ebpf.Variable `ebpf:"tp_listed"`
+	TpMark             *ebpf.Variable `ebpf:"tp_mark"`
+	TpPodScope         *ebpf.Variable `ebpf:"tp_pod_scope"`
+	TpRejectsBurst     *ebpf.Variable `ebpf:"tp_rejects_burst"`
+	TpRejectsRate      *ebpf.Variable `ebpf:"tp_rejects_rate"`
 }
 
 // tpPrograms contains all programs after they have been loaded into the kernel.

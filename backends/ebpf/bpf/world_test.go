@@ -488,7 +488,7 @@ func (w *world) counted() map[string]int {
 		if d, ok := number.Decider(); ok {
 			name = w.rules[w.deciders[d]]
 		}
-		if n > 0 && number != bpf.CounterEvents && number != bpf.CounterEventsLimited {
+		if n > 0 && !slices.Contains([]bpf.CounterNumber{bpf.CounterEvents, bpf.CounterEventsLimited, bpf.CounterEventsLost}, number) {
 			got[name] += int(n)
 		}
 	}
