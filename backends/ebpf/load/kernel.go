@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
@@ -194,10 +193,4 @@ func (k *kernel) Connections(context.Context) *loader.ConnTable {
 		}
 	}
 	return worst
-}
-
-// generationOf returns the number of a record's generation.
-func generationOf(r *state.Record) uint32 {
-	n, _ := strconv.ParseUint(r.Prefix, 10, 32)
-	return uint32(n)
 }
