@@ -11,10 +11,10 @@ SOAK    ?= 20
 # Packages whose tests need a kernel (root, nftables, eBPF, network namespaces).
 KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./cmd/tploader/...
 
-.PHONY: help build cross test test-kernel lint fmt-check generate golden fuzz bench soak demo clean deps
+.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel soak demo clean deps
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 build: ## Build bin/trafficpolicy and, on Linux, bin/tploader
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -42,8 +42,11 @@ lint: fmt-check ## Formatting, vet and staticcheck
 fmt-check:
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not formatted (run gofmt -w):"; echo "$$out"; exit 1; fi
 
-generate: ## Regenerate generated files
-	$(GO) generate ./...
+generate: ## Regenerate generated files (eBPF objects: needs clang-14, llvm-14, libbpf-dev)
+	@cc=$$(scripts/clang) && BPF2GO_CC=$$cc $(GO) generate ./...
+
+generate-check: ## Fail where generated files are not what their source makes, if clang-14 is there
+	@scripts/generated
 
 golden: ## Rewrite golden files and the examples in the docs; read the diff before you commit
 	UPDATE=1 $(GO) test ./cmd/... ./compiler/... ./verify/... ./backends/... ./docs/...
@@ -54,6 +57,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (10s)
 
 bench: ## Run the benchmarks (benchstat format)
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+BENCHTIME ?= 1s
+bench-kernel: ## Run the benchmarks of the eBPF program (root; benchstat format)
+	TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 2h ./backends/ebpf/bpf
 
 soak: deps ## Run the random and kernel tests SOAK (20) times as long
 	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...

@@ -45,6 +45,32 @@ func TestSpoofedAndStray(t *testing.T) {
 	}
 }
 
+// TestMapped: an IPv6 packet with IPv4 addresses in it is no packet of the IPv4
+// connection.
+func TestMapped(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	w.set(policyOf("client", allowOut, allowIn))
+	p := udp(clientIP[0], goodIP[0], 53)
+	w.expect("first", w.from(devClient, p.Bytes()), true)
+	w.expect("answer", w.to(devClient, reply(p).Bytes()), true)
+	mapped := func(a netip.Addr) netip.Addr { return netip.AddrFrom16(a.As16()) }
+	for _, c := range []struct{ src, dst netip.Addr }{
+		{mapped(p.Src), mapped(p.Dst)}, {clientIP[1], mapped(p.Dst)}, {mapped(p.Src), goodIP[1]},
+	} {
+		q := *p
+		q.Src, q.Dst = clientIP[1], goodIP[1]
+		b := q.Bytes()
+		src, dst := c.src.As16(), c.dst.As16()
+		copy(b[8:], src[:])
+		copy(b[24:], dst[:])
+		w.unchecked = true
+		w.expect("from "+c.src.String()+" to "+c.dst.String(), w.from(devClient, b), false)
+		copy(b[8:], dst[:])
+		copy(b[24:], src[:])
+		w.expect("back", w.to(devClient, b), false)
+	}
+}
+
 // TestNode: packets that begin on the node pass, by the address alone nothing does,
 // and a pod to its node is judged.
 func TestNode(t *testing.T) {
@@ -151,23 +177,6 @@ func TestSelf(t *testing.T) {
 	}
 	if got := w.counted(); got["broken"] > 0 {
 		t.Errorf("counted as broken: %v", got)
-	}
-}
-
-// TestUnknown: the programs for unknown pods pass ARP alone.
-func TestUnknown(t *testing.T) {
-	w := newWorld(t, bpf.Options{})
-	w.set(policyOf("client", allowOut, allowIn))
-	d := w.devices[devUplink]
-	w.expect("ARP", w.run(w.UnknownEther, etherOf(d, 0x0806, make([]byte, 28)), skb{Ifindex: d.index}), true)
-	w.counted()
-	for f := range goodIP {
-		b := udp(addr([]string{"10.20.0.40", "fd00:20::40"}[f]), goodIP[f], 53).Bytes()
-		w.expect("Ethernet", w.run(w.UnknownEther, ether(d, b), skb{Ifindex: d.index}), false)
-		w.expect("raw IP", w.run(w.UnknownIP, b, skb{Ifindex: d.index}), false)
-	}
-	if got := w.counted(); got["unknown"] != 4 {
-		t.Errorf("counted %v, want 4 unknown", got)
 	}
 }
 

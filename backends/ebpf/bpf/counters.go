@@ -12,7 +12,7 @@ const (
 	CounterSpoofed        CounterNumber = iota // from a pod's interface, not from one of its addresses
 	CounterStray                               // to a pod's interface, not to one of its addresses
 	CounterBroken                              // bad header, or of no connection that could be
-	CounterUnknown                             // of or to a pod that no graph knows
+	CounterUnknown                             // as in nftables; not counted: a graph closes no unknown pods
 	CounterEthertype                           // neither IPv4 nor IPv6 nor ARP, or with a VLAN tag
 	CounterEvents                              // drops written to tp_events
 	CounterEventsLimited                       // not written, over the rate

@@ -10,7 +10,7 @@ enum tp_counter_number {
 	TP_COUNTER_SPOOFED,         /* from a pod's interface, not from one of its addresses */
 	TP_COUNTER_STRAY,           /* to a pod's interface, not to one of its addresses */
 	TP_COUNTER_BROKEN,          /* bad header, or of no connection that could be */
-	TP_COUNTER_UNKNOWN,         /* of or to a pod that no graph knows */
+	TP_COUNTER_UNKNOWN,         /* as in nftables; not counted: a graph closes no unknown pods */
 	TP_COUNTER_ETHERTYPE,       /* neither IPv4 nor IPv6 nor ARP, or with a VLAN tag */
 	TP_COUNTER_EVENTS,          /* drops written to tp_events */
 	TP_COUNTER_EVENTS_LIMITED,  /* not written, over the rate */

@@ -41,7 +41,7 @@ __noinline int tp_quote(struct __sk_buff *skb, struct tp_packet *p)
 
 		if (h.transport + sizeof(ip) > h.end || bpf_skb_load_bytes(skb, h.transport, &ip, sizeof(ip)))
 			return -1;
-		if (ip.version != 6)
+		if (ip.version != 6 || tp_is_mapped(ip.saddr.in6_u.u6_addr32) || tp_is_mapped(ip.daddr.in6_u.u6_addr32))
 			return -1;
 		h.transport += sizeof(ip);
 		h.protocol = ip.nexthdr;

@@ -32,7 +32,7 @@ __noinline int tp_deny(struct __sk_buff *skb, struct tp_packet *p, __u32 decisio
 				return TP_PASS;
 			counter = TP_COUNTER_BROKEN;
 		}
-		if (counter != TP_COUNTER_UNKNOWN && !tp_is_judged(skb, p))
+		if (!tp_is_judged(skb, p))
 			return TP_PASS;
 		verdict = TP_VERDICT_DENY;
 	} else if (tp_is_self(p)) {

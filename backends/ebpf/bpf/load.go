@@ -53,11 +53,6 @@ type Instance struct {
 	EnterFromIP    *ebpf.Program `ebpf:"tp_enter_from_ip"`
 	EnterToIP      *ebpf.Program `ebpf:"tp_enter_to_ip"`
 
-	// Both directions of interfaces whose pod no graph knows: everything but ARP is
-	// dropped.
-	UnknownEther *ebpf.Program `ebpf:"tp_unknown_ether"`
-	UnknownIP    *ebpf.Program `ebpf:"tp_unknown_ip"`
-
 	Area       *ebpf.Map `ebpf:"tp_area"`
 	Ctl        *ebpf.Map `ebpf:"tp_ctl"`
 	Counters   *ebpf.Map `ebpf:"tp_counters"`
@@ -173,7 +168,7 @@ func (i *Instance) Enter(s Slot) *ebpf.Program {
 // attached stays.
 func (i *Instance) Close() error {
 	var errs []error
-	for _, p := range []*ebpf.Program{i.FromEther, i.ToEther, i.FromIP, i.ToIP, i.EnterFromEther, i.EnterToEther, i.EnterFromIP, i.EnterToIP, i.UnknownEther, i.UnknownIP} {
+	for _, p := range []*ebpf.Program{i.FromEther, i.ToEther, i.FromIP, i.ToIP, i.EnterFromEther, i.EnterToEther, i.EnterFromIP, i.EnterToIP} {
 		errs = append(errs, p.Close())
 	}
 	for _, m := range []*ebpf.Map{i.Area, i.Ctl, i.Counters, i.Conns, i.Opening, i.Frags, i.Names, i.Nodes, i.Interfaces, i.Events, i.Limits, i.Programs} {

@@ -152,6 +152,13 @@ static __always_inline int tp_parse_ip4(struct __sk_buff *skb, struct tp_packet 
 	return 0;
 }
 
+/* Reports whether an IPv6 address stands for an IPv4 one, which no packet may have
+ * (the kernel drops it too): keys of maps would take it for that. */
+static __always_inline int tp_is_mapped(const __be32 *a)
+{
+	return !(a[0] | a[1]) && a[2] == bpf_htonl(0xffff);
+}
+
 static __always_inline int tp_parse_ip6(struct __sk_buff *skb, struct tp_packet *p, int pod_sends)
 {
 	struct ipv6hdr *ip = tp_direct(skb, p->link, sizeof(*ip));
@@ -161,6 +168,8 @@ static __always_inline int tp_parse_ip6(struct __sk_buff *skb, struct tp_packet 
 	p->headers.end = tp_end(skb, p->link, sizeof(*ip) + bpf_ntohs(ip->payload_len), !ip->payload_len);
 	p->headers.transport = p->link + sizeof(*ip);
 	if (p->headers.end > skb->len)
+		return -1;
+	if (tp_is_mapped(ip->saddr.in6_u.u6_addr32) || tp_is_mapped(ip->daddr.in6_u.u6_addr32))
 		return -1;
 	p->headers.protocol = ip->nexthdr;
 	p->hops = ip->hop_limit;

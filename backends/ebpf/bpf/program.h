@@ -87,14 +87,4 @@ static __always_inline int tp_program(struct __sk_buff *skb, int direction, int 
 	return tp_settle(skb, &p, tp_judge(skb, &p));
 }
 
-/* Drops everything but ARP. */
-static __always_inline int tp_unknown(struct __sk_buff *skb, int link)
-{
-	struct tp_packet p = {.link = link, .headers.end = skb->len};
-
-	if (tp_ethertype(skb, link) == TP_ETHERTYPE_ARP)
-		return TP_PASS;
-	return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_UNKNOWN));
-}
-
 #endif

@@ -68,16 +68,3 @@ int tp_enter_to_ip(struct __sk_buff *skb)
 	bpf_tail_call(skb, &tp_programs, TP_PROGRAM_TO_IP);
 	return TP_DROP;
 }
-
-/* For the interfaces of pods that no graph knows (compile --unknown deny). */
-SEC("tc")
-int tp_unknown_ether(struct __sk_buff *skb)
-{
-	return tp_unknown(skb, TP_LINK_ETHER);
-}
-
-SEC("tc")
-int tp_unknown_ip(struct __sk_buff *skb)
-{
-	return tp_unknown(skb, TP_LINK_IP);
-}

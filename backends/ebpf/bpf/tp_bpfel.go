@@ -37,8 +37,6 @@ const (
 	tpProgTpFromIp          = "tp_from_ip"
 	tpProgTpToEther         = "tp_to_ether"
 	tpProgTpToIp            = "tp_to_ip"
-	tpProgTpUnknownEther    = "tp_unknown_ether"
-	tpProgTpUnknownIp       = "tp_unknown_ip"
 	tpVarTpDescribedCounter = "tp_described_counter"
 	tpVarTpDescribedEvent   = "tp_described_event"
 	tpVarTpEventsBurst      = "tp_events_burst"
@@ -100,8 +98,6 @@ type tpProgramSpecs struct {
 	TpFromIp         *ebpf.ProgramSpec `ebpf:"tp_from_ip"`
 	TpToEther        *ebpf.ProgramSpec `ebpf:"tp_to_ether"`
 	TpToIp           *ebpf.ProgramSpec `ebpf:"tp_to_ip"`
-	TpUnknownEther   *ebpf.ProgramSpec `ebpf:"tp_unknown_ether"`
-	TpUnknownIp      *ebpf.ProgramSpec `ebpf:"tp_unknown_ip"`
 }
 
 // tpMapSpecs contains maps before they are loaded into the kernel.
@@ -218,8 +214,6 @@ type tpPrograms struct {
 	TpFromIp         *ebpf.Program `ebpf:"tp_from_ip"`
 	TpToEther        *ebpf.Program `ebpf:"tp_to_ether"`
 	TpToIp           *ebpf.Program `ebpf:"tp_to_ip"`
-	TpUnknownEther   *ebpf.Program `ebpf:"tp_unknown_ether"`
-	TpUnknownIp      *ebpf.Program `ebpf:"tp_unknown_ip"`
 }
 
 func (p *tpPrograms) Close() error {
@@ -232,8 +226,6 @@ func (p *tpPrograms) Close() error {
 		p.TpFromIp,
 		p.TpToEther,
 		p.TpToIp,
-		p.TpUnknownEther,
-		p.TpUnknownIp,
 	)
 }
 
