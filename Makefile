@@ -8,8 +8,8 @@ PKG     := github.com/trafficpolicy/trafficpolicy
 LDFLAGS := -s -w -X $(PKG)/internal/version.commit=$(COMMIT) -X $(PKG)/internal/version.version=$(VERSION)
 SOAK    ?= 20
 
-# Packages whose tests need a kernel (root, nftables, network namespaces).
-KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./cmd/tploader/...
+# Packages whose tests need a kernel (root, nftables, eBPF, network namespaces).
+KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./cmd/tploader/...
 
 .PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel soak demo clean deps
 

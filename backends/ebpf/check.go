@@ -33,7 +33,7 @@ func (g *Graph) Bytes() []byte { return g.data }
 // Check reports whether a graph and its tables may be loaded:
 //
 //   - sizes, numbers and references are in range, nodes do not overlap, and what
-//     is not used is zero;
+//     they do not use is zero;
 //   - keys ascend, the last interval ends at 0xffffffff, and a tree is what
 //     searching its leaves alone would be;
 //   - every walk ends, at a terminal that it may end at, after at most [MaxSteps]

@@ -110,6 +110,8 @@ func TestCheckTakes(t *testing.T) {
 		"chain":             newHandmade(8).egress(node(KindChain, 0, 6)).at(6, 0, deny),
 		"sequence":          newHandmade(10).egress(node(KindSequence, 0, 6)).at(6, uint32(node(KindSmall, WordL4, 8)), deny).at(8, 80, lastKey, lastKey, allow, uint32(NoMatch)),
 		"points in a row":   pointsInARow(MaxSteps),
+		"detour":            detour(MaxSteps - 20),
+		"sequence of two":   detourInSequence(MaxSteps - 20 - 1),
 		"a node twice":      newHandmade(8).egress(node(KindSmall, WordPeer, 6)).at(6, 1, lastKey, lastKey, uint32(node(KindSmall, WordL4, 7)), uint32(node(KindSmall, WordL4, 7))).at(7, 1, lastKey, lastKey, allow, deny),
 		"what is not used":  newHandmade(16),
 		"addresses by word": newHandmade(8).egress(node(KindSmall, WordPeer, 6)).at(6, 1, lastKey, lastKey, uint32(node(KindSmall, WordL4, 7)), deny).at(7, 1, lastKey, lastKey, allow, deny),
@@ -131,6 +133,46 @@ func pointsInARow(n int) *handmade {
 		h.at(6+i, uint32(i), lastKey, lastKey, allow, next)
 	}
 	return h
+}
+
+// detour has a row of 20 nodes for egress, and for ingress one of n that leads
+// there: the row was visited when it is met again, and what it takes still counts.
+func detour(n int) *handmade {
+	h := pointsInARow(20)
+	at := len(h.words) / slotWords
+	h.grow(n)
+	h.words[2*slotWords+RecordIngress] = uint32(node(KindSmall, WordL4, uint32(at)))
+	for i := range n {
+		next := node(KindSmall, WordL4, uint32(at+i+1))
+		if i == n-1 {
+			next = node(KindSmall, WordL4, 6)
+		}
+		h.at(at+i, uint32(i), lastKey, lastKey, allow, uint32(next))
+	}
+	return h
+}
+
+// detourInSequence is the same with a sequence, its first part of n nodes.
+func detourInSequence(n int) *handmade {
+	h := pointsInARow(20)
+	at := len(h.words) / slotWords
+	h.grow(n + 1)
+	h.words[2*slotWords+RecordIngress] = uint32(node(KindSequence, 0, uint32(at)))
+	h.at(at, uint32(node(KindSmall, WordL4, uint32(at+1))), uint32(node(KindSmall, WordL4, 6)))
+	for i := range n {
+		next := node(KindSmall, WordL4, uint32(at+i+2))
+		if i == n-1 {
+			next = NoMatch
+		}
+		h.at(at+1+i, uint32(i), lastKey, lastKey, allow, uint32(next))
+	}
+	return h
+}
+
+// grow adds slots.
+func (h *handmade) grow(slots int) {
+	h.words = append(h.words, make([]uint32, (slots+slots%2)*slotWords)...)
+	h.words[HeaderSize] = uint32(len(h.words) / slotWords)
 }
 
 func TestCheckRefuses(t *testing.T) {
@@ -223,6 +265,8 @@ func TestCheckRefuses(t *testing.T) {
 		{"cycle of one", newHandmade(8).egress(node(KindSmall, WordL4, 6)).at(6, 1, lastKey, lastKey, ref(KindSmall, WordL4, 6), deny), "comes back"},
 		{"cycle of two", newHandmade(8).egress(node(KindSmall, WordL4, 6)).at(6, 1, lastKey, lastKey, ref(KindSmall, WordL4, 7), deny).at(7, 1, lastKey, lastKey, ref(KindSmall, WordL4, 6), deny), "comes back"},
 		{"a step too many", pointsInARow(MaxSteps + 1), "more than 32 nodes"},
+		{"a step too many behind a detour", detour(MaxSteps - 20 + 1), "more than 32 nodes"},
+		{"a step too many in a sequence", detourInSequence(MaxSteps - 20), "more than 32 nodes"},
 
 		{"chain out of range", newHandmade(8).egress(node(KindChain, 0, 6)).at(6, 1, deny), "chain 1 is not one of 1"},
 		{"chain with more", newHandmade(8).egress(node(KindChain, 0, 6)).at(6, 0, deny, 1), "word 2 is not zero"},

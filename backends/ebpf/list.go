@@ -110,12 +110,7 @@ func (l *lister) root() Ref {
 	ranges := l.table.Ranges()
 	in := make([]stretch, 0, len(ranges))
 	for _, r := range ranges {
-		ref := l.decision(r.Decision).ref
-		if n := len(in); n > 0 && in[n-1].ref == ref {
-			in[n-1].last = wordsOf(r.Last)
-			continue
-		}
-		in = append(in, stretch{wordsOf(r.First), wordsOf(r.Last), ref})
+		in = append(in, stretch{wordsOf(r.First), wordsOf(r.Last), l.decision(r.Decision).ref})
 	}
 	return l.addresses(WordPeer, l.key.Family).search(in, 0)
 }

@@ -31,7 +31,15 @@ func (w *writer) search(word int, in []interval) Ref {
 	if len(in) == 1 {
 		return in[0].ref
 	}
-	w.intervals += len(in)
+	before := len(w.known)
+	r := w.smallest(word, in)
+	if len(w.known) > before {
+		w.intervals += len(in)
+	}
+	return r
+}
+
+func (w *writer) smallest(word int, in []interval) Ref {
 	switch n := len(in); {
 	case n <= smallKeys+1:
 		return w.flat(KindSmall, word, in, smallKeys, slotWords)

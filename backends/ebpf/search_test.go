@@ -70,7 +70,7 @@ func checkSearch(n int, kinds map[int]bool, step int) error {
 	rng := rand.New(rand.NewPCG(uint64(n), 1))
 	in := make([]interval, n)
 	for i := range in {
-		width := uint32(lastKey / n)
+		width := uint32(lastKey) / uint32(n)
 		in[i] = interval{uint32(i)*width + rng.Uint32N(max(1, width)), terminal(VerdictOther, uint32(i))}
 		if n == 1 || rng.IntN(4) == 0 && i > 0 { // intervals of one value
 			in[i].last = uint32(i) * width

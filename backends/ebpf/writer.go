@@ -13,7 +13,7 @@ type writer struct {
 	words []uint32 // of every slot so far; a whole number of lines
 	spare uint32   // the free half of the last line that was taken for one slot, 0 for none
 	known map[content]Ref
-	// intervals counts those of all search nodes.
+	// intervals counts those of all search nodes in the graph.
 	intervals int
 	err       error // the first; the graph is then of no use
 }
@@ -116,10 +116,13 @@ func (w *writer) chain(number uint32, otherwise Ref) Ref {
 	return w.put(KindChain, 0, []uint32{number, uint32(otherwise), 0, 0, 0, 0, 0, 0})
 }
 
-// sequence returns the node that goes on with second where first ends at NoMatch.
+// sequence returns what goes on with second where first ends at NoMatch.
 func (w *writer) sequence(first, second Ref) Ref {
-	if first == NoMatch {
+	switch {
+	case first == NoMatch:
 		return second
+	case first.Terminal():
+		return first
 	}
 	return w.put(KindSequence, 0, []uint32{uint32(first), uint32(second), 0, 0, 0, 0, 0, 0})
 }

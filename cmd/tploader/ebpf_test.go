@@ -46,8 +46,11 @@ func (p policy) ebpf(t testing.TB) []byte {
 	return b.Bytes()
 }
 
-// newEBPFNode is a node that is left without pins.
+// newEBPFNode is a node that is left without pins. Its test runs beside others.
 func newEBPFNode(t testing.TB, mode netlab.Mode) *node {
+	if t, ok := t.(*testing.T); ok {
+		t.Parallel()
+	}
 	n := newNode(t, mode)
 	t.Cleanup(func() {
 		n.run(0, "remove")
@@ -145,10 +148,10 @@ func TestEBPFApply(t *testing.T) {
 	for _, mode := range []netlab.Mode{netlab.Routed, netlab.Bridged} {
 		for _, hooks := range []string{"", "clsact"} {
 			t.Run(mode.String()+hooks, func(t *testing.T) {
-				if hooks != "" {
-					t.Setenv("TRAFFICPOLICY_NO_TCX", "1")
-				}
 				n := newEBPFNode(t, mode)
+				if hooks != "" {
+					n.env = []string{"TRAFFICPOLICY_NO_TCX=1"}
+				}
 				out := n.apply(0, open.ebpf(t))
 				if !strings.Contains(out.stdout, "is in force, 2 interfaces") || out.stderr != "" {
 					t.Errorf("first apply: %+v", out)
@@ -504,21 +507,28 @@ func TestEBPFKillGrowing(t *testing.T) {
 	large.rules = 3000
 	rnd := rand.New(rand.NewPCG(1, 0))
 	for i := range 10 {
-		n.apply(0, small)
-		n.ping()
+		large := large.ebpf(t)
+		if i%2 == 0 { // otherwise the very first apply is killed
+			n.apply(0, small)
+			n.ping()
+		}
 		delay := 100*time.Millisecond + time.Duration(rnd.Int64N(int64(700*time.Millisecond)))
 		step := fmt.Sprintf("kill %d after %s", i, delay)
 		cmd := n.command("apply", "--node", "n1")
-		cmd.Stdin = bytes.NewReader(large.ebpf(t))
+		cmd.Stdin = bytes.NewReader(large)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(delay)
 		cmd.Process.Kill()
 		cmd.Wait()
-		n.run(0, "status")
-		n.oneGeneration(step)
-		n.apply(0, large.ebpf(t))
+		out := runCommand(t, n.command("status"), nil)
+		if out.code == 0 {
+			n.oneGeneration(step)
+		} else if i%2 == 0 || n.pins() != nil {
+			t.Errorf("%s: %+v, pins %v", step, out, n.pins())
+		}
+		n.apply(0, large)
 		n.wantPing(step, netlab.Silence)
 		n.oneGeneration(step)
 		n.run(0, "remove")
@@ -547,6 +557,27 @@ func TestEBPFLast(t *testing.T) {
 	n.run(0, "status")
 	if out := n.apply(2, open.ebpf(t)); !strings.Contains(out.stderr, "one with 7 was in force") {
 		t.Errorf("the boot lowered the sequence: %s", out.stderr)
+	}
+}
+
+// What a pod's namespace has left is removed by the next that begins.
+func TestEBPFSweep(t *testing.T) {
+	if os.Getenv("TRAFFICPOLICY_NO_TCX") != "" {
+		t.Skip("links alone tell that their interface is gone")
+	}
+	n := newEBPFNode(t, netlab.Routed)
+	p := shut
+	p.pod = true
+	pod := *n
+	pod.space = n.lab.Pod("a").Namespace
+	pod.apply(0, p.ebpf(t))
+	left := pod.pinFolder()
+	if _, err := n.space.Command(t.Context(), "", "ip", "link", "del", "pod0"); err != nil {
+		t.Fatal(err)
+	}
+	n.apply(0, shut.ebpf(t))
+	if _, err := os.Stat(left); err == nil {
+		t.Error("the pins of a pod that is gone are still there")
 	}
 }
 
@@ -721,5 +752,41 @@ func TestEBPFPinsArePrivate(t *testing.T) {
 	}
 	if !slices.ContainsFunc(n.pins(), func(p string) bool { return p == "shared/"+bpf.MapConns }) {
 		t.Errorf("pins: %v", n.pins())
+	}
+}
+
+// Two cannot read the events, and who reads them is told when there are none any
+// more.
+func TestEBPFMonitorEnds(t *testing.T) {
+	n := newEBPFNode(t, netlab.Routed)
+	if out := n.run(2, "monitor"); !strings.Contains(out.stderr, "nothing is in force") {
+		t.Errorf("nothing in force: %+v", out)
+	}
+	n.apply(0, shut.ebpf(t))
+	cmd := n.command("monitor")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	refused := false
+	for end := time.Now().Add(10 * time.Second); !refused && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		second := n.command("monitor", "--count", "1")
+		var why bytes.Buffer
+		second.Stderr = &why
+		if err := second.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(500*time.Millisecond, func() { second.Process.Kill() })
+		second.Wait()
+		timer.Stop()
+		refused = strings.Contains(why.String(), "somebody does already")
+	}
+	if !refused {
+		t.Error("the second was never refused")
+	}
+	n.run(0, "remove")
+	if err := cmd.Wait(); err == nil || !strings.Contains(stderr.String(), "were removed") {
+		t.Errorf("after remove: %v, %s", err, stderr.String())
 	}
 }

@@ -64,6 +64,7 @@ type node struct {
 	lab   *netlab.Node
 	space *netlab.Namespace // where tploader works: the node's or a pod's
 	state string
+	env   []string // of tploader, besides what this process has
 }
 
 var (
@@ -106,7 +107,9 @@ func (n *node) pipe(code int, stdin []byte, args ...string) ran {
 }
 
 func (n *node) command(args ...string) *exec.Cmd {
-	return tploader(append([]string{"--netns", n.space.Path(), "--state-dir", n.state}, args...)...)
+	cmd := tploader(append([]string{"--netns", n.space.Path(), "--state-dir", n.state}, args...)...)
+	cmd.Env = append(cmd.Env, n.env...)
+	return cmd
 }
 
 func (n *node) apply(code int, b []byte, args ...string) ran {

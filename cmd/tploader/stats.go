@@ -72,6 +72,9 @@ func writeStats(w io.Writer, s *loader.Stats) error {
 	row(s.Broken, "drop", "broken")
 	row(s.Unknown, "drop", "unknown pods")
 	row(s.Limited, "drop", "over the limit of connections")
+	for _, o := range s.Others {
+		row(o.Count, map[bool]string{true: "drop"}[o.Drop], o.Name)
+	}
 	row(s.Logged, "", "of the denied, logged")
 	if err := t.Render(); err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
@@ -60,7 +61,7 @@ func writeStatus(w io.Writer, s *loader.Status) error {
 		}
 		fmt.Fprintf(&b, "\ngeneration %.12s, sequence %d, applied %s\n", s.Generation, s.Sequence, s.Applied)
 		if !s.InForce {
-			b.WriteString("NOT IN FORCE: the kernel has no table of it\n")
+			b.WriteString("NOT IN FORCE: the kernel has nothing of it\n")
 		}
 	}
 	if s.Previous != "" {
@@ -87,12 +88,18 @@ func writeStatus(w io.Writer, s *loader.Status) error {
 	if t := s.Connections; t != nil {
 		fmt.Fprintf(&b, "connection table: %d of %d", t.Count, t.Max)
 		if t.High {
-			b.WriteString(" (ABOVE 80%: new connections of every pod fail when it is full)")
+			fmt.Fprintf(&b, " (ABOVE 80%%: %s)", fullTable[s.Backend])
 		}
 		b.WriteString("\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// fullTable says what becomes of a full table of connections.
+var fullTable = map[string]string{
+	bundle.NFTables: "new connections of every pod fail when it is full",
+	bundle.EBPF:     "when it is full, those that have been silent longest are forgotten",
 }
 
 func writePod(b *strings.Builder, p loader.PodStatus) {

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/cilium/ebpf/link"
 
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
@@ -18,8 +21,32 @@ import (
 var ready = sync.OnceValue(func() error {
 	lab := netlab.New()
 	_, err := lab.Namespace("try")
+	sweepPins()
 	return errors.Join(err, lab.Close(), netlab.Sweep())
 })
+
+// sweepPins removes what killed tests have left pinned: of namespaces that are gone,
+// no link has an interface any more.
+func sweepPins() {
+	dirs, _ := filepath.Glob("/sys/fs/bpf/trafficpolicy/netns-*")
+	for _, dir := range dirs {
+		pins, _ := filepath.Glob(filepath.Join(dir, "links", "*"))
+		dead := 0
+		for _, pin := range pins {
+			l, err := link.LoadPinnedLink(pin, nil)
+			if err != nil {
+				break
+			}
+			if info, err := l.Info(); err == nil && info.TCX() != nil && info.TCX().Ifindex == 0 {
+				dead++
+			}
+			l.Close()
+		}
+		if len(pins) > 0 && dead == len(pins) {
+			os.RemoveAll(dir)
+		}
+	}
+}
 
 // Require skips the test where the kernel cannot be asked, or fails it if
 // TRAFFICPOLICY_REQUIRE_KERNEL=1.

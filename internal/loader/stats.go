@@ -29,6 +29,15 @@ type Fixed struct {
 	// Logged counts the denied packets that monitor could see, the others were
 	// over the rate of the log.
 	Logged Count `json:"logged"`
+	// Others are counters of this backend alone.
+	Others []OtherCount `json:"others,omitempty"`
+}
+
+// OtherCount is a counter that not every backend has.
+type OtherCount struct {
+	Name string `json:"name"`
+	Drop bool   `json:"drop"` // what it counts was dropped, and is in no other counter
+	Count
 }
 
 // Stats is what the kernel has counted. Its JSON form is a contract.

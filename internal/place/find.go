@@ -45,6 +45,7 @@ type Place struct {
 	// Index its number; empty and 0 where Reason says why there is none.
 	Interface string
 	Index     int
+	Raw       bool // packets there have no link layer
 	// Reason completes the sentence "address A of pod P ...".
 	Reason string
 	// Unseen is set where the pod's packets pass the node without passing its
@@ -57,11 +58,11 @@ type Place struct {
 	link *link
 }
 
-func (p *Place) at(l *link) { p.link, p.Interface, p.Index = l, l.name, l.index }
+func (p *Place) at(l *link) { p.link, p.Interface, p.Index, p.Raw = l, l.name, l.index, l.raw }
 
 // nowhere takes the interface back.
 func (p *Place) nowhere(format string, args ...any) {
-	p.link, p.Interface, p.Index, p.Reason = nil, "", 0, fmt.Sprintf(format, args...)
+	p.link, p.Interface, p.Index, p.Raw, p.Reason = nil, "", 0, false, fmt.Sprintf(format, args...)
 }
 
 // unseen says that the hooks do not see the pod.

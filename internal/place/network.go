@@ -58,6 +58,7 @@ type link struct {
 	// children holds the kinds of interfaces on top of this one.
 	children map[string]bool
 	loopback bool
+	raw      bool // packets have no link layer
 	vfs      int  // SR-IOV virtual functions
 	vfPort   bool // the host's end of a virtual function (a representor)
 }
@@ -86,6 +87,7 @@ func Open() (*Network, error) {
 		n.links[a.Index] = &link{
 			index: a.Index, name: a.Name, kind: l.Type(), mac: a.HardwareAddr, parent: a.ParentIndex,
 			children: map[string]bool{}, vfs: len(a.Vfs), loopback: a.Flags&net.FlagLoopback != 0,
+			raw: a.EncapType != "ether",
 		}
 		if a.PhysSwitchID != 0 {
 			name := linkAttrs(a.Index)[unix.IFLA_PHYS_PORT_NAME]

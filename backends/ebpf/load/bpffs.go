@@ -32,12 +32,15 @@ func pinFolder(key state.Key, create bool) (string, error) {
 	}
 	root = filepath.Join(root, pinRoot)
 	dir := filepath.Join(root, fmt.Sprintf("netns-%d-%s", key.Cookie, key.Boot))
-	for _, d := range []string{root, dir} {
-		if err := ownFolder(d, create); err != nil {
-			return "", err
+	for try := 0; ; try++ {
+		if err = ownFolder(root, create); err == nil {
+			err = ownFolder(dir, create)
+		}
+		// Another tploader may just have removed the folder around both.
+		if !create || try == 10 || !errors.Is(err, fs.ErrNotExist) {
+			return dir, err
 		}
 	}
-	return dir, nil
 }
 
 // bpfRoot returns where a BPF file system is mounted.
@@ -98,4 +101,12 @@ func removePins(dir string) error {
 		return fmt.Errorf("remove pins: %w", err)
 	}
 	return nil
+}
+
+// removeFolder removes the folder of a network namespace, and the one around it
+// where no other namespace has one.
+func removeFolder(dir string) error {
+	err := removePins(dir)
+	os.Remove(filepath.Dir(dir)) // fails where it is not empty
+	return err
 }

@@ -142,7 +142,7 @@ func newDatapath(dir string, pod bool, s sizes) (*datapath, error) {
 
 // enter has packets go on in the programs of the instance.
 func (d *datapath) enter() error {
-	for i, name := range judgePrograms {
+	for i, name := range judges(d.inst.raw()) {
 		if err := d.shared.maps[bpf.MapPrograms].Put(uint32(i), d.inst.programs[name]); err != nil {
 			return fmt.Errorf("go on in instance %s: %w", d.inst.name, err)
 		}
@@ -155,6 +155,7 @@ func (d *datapath) enter() error {
 // moment of its own, from one policy to the same.
 func (d *datapath) grow(s sizes) error {
 	old := d.inst
+	s.raw = s.raw || old.raw()
 	next, err := newInstance(d, instanceName{d.pod, old.name.number + 1}, s)
 	if err != nil {
 		return err
@@ -199,7 +200,7 @@ func (d *datapath) remove() error {
 			return err
 		}
 	}
-	return removePins(d.dir)
+	return removeFolder(d.dir)
 }
 
 // program returns what is attached to one side of an interface: what comes from

@@ -161,7 +161,7 @@ func (h *holding) compare(was *holding) (drift []string) {
 
 // entryDrift looks for what packets go on in.
 func (d *datapath) entryDrift(*state.Record) (drift []string, err error) {
-	for i, name := range judgePrograms {
+	for i, name := range judges(d.inst.raw()) {
 		var id uint32
 		err := d.shared.maps[bpf.MapPrograms].Lookup(uint32(i), &id)
 		if err != nil || ebpf.ProgramID(id) != programID(d.inst.programs[name]) {

@@ -197,7 +197,10 @@ func (h *hooks) detachTCX(index int, s side) error {
 			return err
 		}
 	}
-	return os.Remove(path)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // isGone reports whether netlink says that a filter, qdisc or interface is not

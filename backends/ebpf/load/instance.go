@@ -34,6 +34,7 @@ type sizes struct {
 	names    int // of both generations, and so the others
 	nodes    int
 	ifaces   int
+	raw      bool // there are interfaces without link layer
 }
 
 // Least sizes of an instance.
@@ -68,7 +69,7 @@ func newInstance(d *datapath, name instanceName, s sizes) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	only(spec, judgePrograms)
+	only(spec, judges(s.raw))
 	spec.Maps[mapIDs], spec.Maps[mapInfo] = idSpec(counters), infoSpec()
 	given := maps.Clone(d.shared.maps)
 	delete(given, mapMark)
@@ -88,7 +89,9 @@ func newInstance(d *datapath, name instanceName, s sizes) (*instance, error) {
 func tableSize(n int) uint32 { return uint32(powerOfTwo(n, 4096)) }
 
 func openInstance(dir string, name instanceName) (*instance, error) {
-	o, err := openObjects(filepath.Join(dir, name.String()), instanceMaps, judgePrograms)
+	folder := filepath.Join(dir, name.String())
+	_, err := os.Stat(filepath.Join(folder, judgePrograms[bpf.SlotFromIP]))
+	o, err := openObjects(folder, instanceMaps, judges(err == nil))
 	if err != nil {
 		return nil, err
 	}
@@ -176,12 +179,15 @@ func (i *instance) flip() {
 // fits reports whether a generation of that size can be written beside the one in
 // force.
 func (i *instance) fits(s sizes) bool {
-	return 2*s.lines <= int(i.maps[bpf.MapArea].MaxEntries()) &&
+	return (!s.raw || i.raw()) && 2*s.lines <= int(i.maps[bpf.MapArea].MaxEntries()) &&
 		s.counters <= int(i.maps[mapIDs].MaxEntries()) &&
 		s.names <= int(i.maps[bpf.MapNames].MaxEntries()) &&
 		s.nodes <= int(i.maps[bpf.MapNodes].MaxEntries()) &&
 		s.ifaces <= int(i.maps[bpf.MapInterfaces].MaxEntries())
 }
+
+// raw reports whether it has programs for interfaces without link layer.
+func (i *instance) raw() bool { return i.programs[judgePrograms[bpf.SlotFromIP]] != nil }
 
 // copy has the same policy in force as in another instance, which nobody else
 // writes to.

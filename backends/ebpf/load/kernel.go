@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strconv"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
@@ -151,11 +150,27 @@ func (k *kernel) Counts(context.Context) (*loader.Counts, error) {
 		Spoofed: t.fixed[bpf.CounterSpoofed], Stray: t.fixed[bpf.CounterStray],
 		Broken: t.fixed[bpf.CounterBroken], Unknown: t.fixed[bpf.CounterUnknown], Logged: t.fixed[bpf.CounterEvents],
 	}}
+	for _, o := range others {
+		c.Others = append(c.Others, loader.OtherCount{Name: o.name, Drop: o.drop, Count: t.fixed[o.number]})
+	}
 	for key, n := range t.ids {
 		c.Rules[keyID(key)] = n
 	}
 	c.Defaults = c.Rules // ids of both are of one kind
 	return c, nil
+}
+
+// others are the counters that only this backend has.
+var others = []struct {
+	number bpf.CounterNumber
+	name   string
+	drop   bool
+}{
+	{bpf.CounterEthertype, "ethertype", true},
+	{bpf.CounterUntracked, "untracked", false},
+	{bpf.CounterRejectsLimited, "rejects limited", false},
+	{bpf.CounterEventsLimited, "events limited", false},
+	{bpf.CounterEventsLost, "events lost", false},
 }
 
 // Connections counts what the two tables of connections hold, and compares the
@@ -178,10 +193,4 @@ func (k *kernel) Connections(context.Context) *loader.ConnTable {
 		}
 	}
 	return worst
-}
-
-// generationOf returns the number of a record's generation.
-func generationOf(r *state.Record) uint32 {
-	n, _ := strconv.ParseUint(r.Prefix, 10, 32)
-	return uint32(n)
 }

@@ -85,12 +85,17 @@ func (f *feed) Close() error { return errors.Join(f.reader.Close(), f.lock.Close
 
 // Next waits for events. Those from before the feed began are left out.
 func (f *feed) Next(ctx context.Context) ([]loader.Denied, uint64, error) {
-	stop := context.AfterFunc(ctx, func() { f.reader.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
 	for {
+		if err := f.alive(); err != nil {
+			return nil, 0, err
+		}
+		f.reader.SetDeadline(time.Now().Add(feedCheck))
 		r, err := f.reader.Read()
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
+		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
 		}
 		if err != nil {
 			return nil, 0, fmt.Errorf("events: %w", err)
@@ -108,6 +113,23 @@ func (f *feed) Next(ctx context.Context) ([]loader.Denied, uint64, error) {
 		}
 		return []loader.Denied{d}, 0, nil
 	}
+}
+
+// feedCheck is how often a feed looks whether its programs are still in force, and
+// whether it is to end.
+const feedCheck = 250 * time.Millisecond
+
+// alive returns an error if what the feed reads from was removed.
+func (f *feed) alive() error {
+	ours, err := f.lock.Stat()
+	if err != nil {
+		return fmt.Errorf("events: %w", err)
+	}
+	now, err := os.Stat(f.lock.Name())
+	if err != nil || !os.SameFile(ours, now) {
+		return errors.New("the programs that events came from were removed")
+	}
+	return nil
 }
 
 // fixedReasons are those of the counters that every instance has.

@@ -5,9 +5,11 @@ package load
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
+	"github.com/trafficpolicy/trafficpolicy/internal/place"
 )
 
 // plan is a change to the policy in force. Every change loads a generation: it
@@ -50,6 +52,7 @@ func (k *kernel) Plan(_ context.Context, c *loader.Change) (loader.Plan, error) 
 		return nil, err
 	}
 	p.sizes, err = p.gen.sizes(len(taken)+len(add), inst)
+	p.sizes.raw = slices.ContainsFunc(c.Places, func(p place.Place) bool { return p.Raw })
 	return p, err
 }
 
@@ -58,7 +61,7 @@ func (p *plan) Check(context.Context) error {
 	if p.kernel.data != nil && p.kernel.data.inst.fits(p.sizes) && p.kernel.data.inst.current() {
 		return nil
 	}
-	return tryLoad(p.pod())
+	return tryLoad(p.pod(), p.sizes)
 }
 
 func (p *plan) pod() bool { return p.change.Bundle.Manifest.Scope == bundle.ScopePod }
@@ -111,6 +114,7 @@ func (k *kernel) ensure(pod bool, s sizes) (err error) {
 	}
 	switch {
 	case k.data == nil:
+		sweep(k.dir)
 		k.data, err = newDatapath(k.dir, pod, s)
 	case !k.data.inst.fits(s) || !k.data.inst.current():
 		err = k.data.grow(s)

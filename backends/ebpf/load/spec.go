@@ -26,6 +26,15 @@ var (
 	enterPrograms = []string{bpf.SlotFromEther: "tp_enter_from_ether", bpf.SlotToEther: "tp_enter_to_ether", bpf.SlotFromIP: "tp_enter_from_ip", bpf.SlotToIP: "tp_enter_to_ip"}
 )
 
+// judges returns the programs that judge: of an instance that no interface without
+// link layer needs those for Ethernet, because each takes the kernel long to check.
+func judges(raw bool) []string {
+	if raw {
+		return judgePrograms
+	}
+	return judgePrograms[:bpf.SlotFromIP]
+}
+
 // Maps of the loader alone.
 const (
 	mapIDs  = "tp_ids"  // id of a rule or default deny -> number of its counter

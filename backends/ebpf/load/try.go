@@ -3,13 +3,13 @@
 package load
 
 // tryLoad has the kernel check the programs, and keeps nothing.
-func tryLoad(pod bool) error {
+func tryLoad(pod bool, s sizes) error {
 	shared, err := newShared()
 	if err != nil {
 		return err
 	}
 	defer shared.close()
-	i, err := newInstance(&datapath{pod: pod, shared: shared}, instanceName{pod, 1}, sizes{})
+	i, err := newInstance(&datapath{pod: pod, shared: shared}, instanceName{pod, 1}, s)
 	if err != nil {
 		return err
 	}
