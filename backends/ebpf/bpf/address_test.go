@@ -114,6 +114,26 @@ func TestNode(t *testing.T) {
 	w.expect("a link-local address from elsewhere", toClient(udp(addr("fe80::2"), clientIP[1], 53).Bytes(), w.iif), false)
 }
 
+// TestNodeGone: a connection that the node opened is judged like any other when its
+// address is the node's no longer.
+func TestNodeGone(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	d := w.devices[devClient]
+	for f := range nodeIP {
+		for _, gone := range []bool{false, true} {
+			w.forget()
+			w.set(policyOf("client", closed))
+			p := udp(nodeIP[f], clientIP[f], 53)
+			w.expect("the node", w.run(w.ToEther, ether(d, p.Bytes()), skb{Ifindex: d.index}), true)
+			w.set(policyOf("client", closed))
+			if gone {
+				w.must(w.Nodes.Delete(bpf.NodeKey{Generation: w.generation, Address: bpf.AddressOf(nodeIP[f])}))
+			}
+			w.expect(fmt.Sprintf("the pod's answer, the address gone: %v", gone), w.from(devClient, reply(p).Bytes()), !gone)
+		}
+	}
+}
+
 // TestNodeReply: what the node sends on a connection that the pod opened is judged as
 // its reply.
 func TestNodeReply(t *testing.T) {
