@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -113,6 +114,26 @@ func TestNode(t *testing.T) {
 	w.expect("a link-local address from elsewhere", toClient(udp(addr("fe80::2"), clientIP[1], 53).Bytes(), w.iif), false)
 }
 
+// TestNodeGone: a connection that the node opened is judged like any other when its
+// address is the node's no longer.
+func TestNodeGone(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	d := w.devices[devClient]
+	for f := range nodeIP {
+		for _, gone := range []bool{false, true} {
+			w.forget()
+			w.set(policyOf("client", closed))
+			p := udp(nodeIP[f], clientIP[f], 53)
+			w.expect("the node", w.run(w.ToEther, ether(d, p.Bytes()), skb{Ifindex: d.index}), true)
+			w.set(policyOf("client", closed))
+			if gone {
+				w.must(w.Nodes.Delete(bpf.NodeKey{Generation: w.generation, Address: bpf.AddressOf(nodeIP[f])}))
+			}
+			w.expect(fmt.Sprintf("the pod's answer, the address gone: %v", gone), w.from(devClient, reply(p).Bytes()), !gone)
+		}
+	}
+}
+
 // TestNodeReply: what the node sends on a connection that the pod opened is judged as
 // its reply.
 func TestNodeReply(t *testing.T) {
@@ -184,6 +205,17 @@ func TestSelf(t *testing.T) {
 func TestNoGraph(t *testing.T) {
 	w := newWorld(t, bpf.Options{Lines: 64})
 	w.expect("without a graph", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), false)
+	w.set(policyOf("client", allowOut))
+	w.expect("with one", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), true)
+	for i, what := range []string{"no graph", "generation zero"} {
+		w.set(policyOf("client", allowOut))
+		root := w.generation % 2 * w.half
+		var header bpf.Line
+		w.must(w.Area.Lookup(root, &header))
+		header[[]int{ebpf.HeaderMagic, ebpf.HeaderGeneration}[i]] = 0
+		w.must(w.Area.Put(root, header))
+		w.expect(what, w.from(devClient, udp(clientIP[0], badIP[0], 53).Bytes()), false)
+	}
 	w.must(w.Ctl.Put(uint32(0), bpf.Ctl{Root: 1 << 31}))
 	w.expect("behind the area", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), false)
 }

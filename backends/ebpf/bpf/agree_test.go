@@ -75,6 +75,12 @@ func agree(worlds [2]*world, c *synth.Cluster) (int, error) {
 	o := compiler.Options{Resolve: c.Resolve, IsolateByDirection: r.IntN(3) == 0}
 	comp := compiler.NewCompiler(in, compiler.CompileOptions{Options: o, AllowUnresolved: true, AllowEmpty: true, SkipBroken: true})
 	g := &agreement{Rand: r, input: in, sim: simulate.New(in, o)}
+	// What is in force next: some of the policies.
+	less := &compiler.Input{
+		Policies:  slices.DeleteFunc(slices.Clone(in.Policies), func(*model.Policy) bool { return r.IntN(3) == 0 }),
+		Inventory: in.Inventory,
+	}
+	g.next, g.nextSim = compiler.NewCompiler(less, compiler.CompileOptions{Options: o, AllowUnresolved: true, AllowEmpty: true, SkipBroken: true}), simulate.New(less, o)
 	for _, n := range in.Inventory.Nodes {
 		if err := g.target(worlds[0], comp, compiler.Target{Node: n.Name}); err != nil {
 			return g.packets, err
@@ -94,6 +100,8 @@ type agreement struct {
 	*rand.Rand
 	input   *compiler.Input
 	sim     *simulate.Simulator
+	next    *compiler.Compiler
+	nextSim *simulate.Simulator
 	packets int
 	ports   uint16
 }
@@ -150,7 +158,76 @@ func (g *agreement) target(w *world, comp *compiler.Compiler, t compiler.Target)
 		}
 	}
 	g.packets += agreeTarget
-	return x.counters(t)
+	if err := x.counters(t); err != nil {
+		return err
+	}
+	return x.change(t)
+}
+
+// change puts the next policies in force and compares what becomes of the connections
+// that passed: of an answer first, so that only the switch can have stopped it.
+func (x *comparison) change(t compiler.Target) error {
+	p, err := x.next.Compile(context.Background(), t)
+	if refusal := (*compiler.Refusal)(nil); errors.As(err, &refusal) || err == nil && len(p.Pods) == 0 {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a, err := ebpf.Emit(p)
+	if err != nil {
+		return err
+	}
+	// Pods have the interfaces that they had.
+	places := map[string]int{}
+	for i, pod := range x.program.Pods {
+		places[pod.Ref] = x.deviceOf(pod.Ref, i)
+	}
+	x.place = places
+	defer func() { x.place = nil }()
+	x.install(a)
+	x.program = p
+	for _, l := range x.live {
+		i := slices.IndexFunc(p.Pods, func(pod compiler.ProgramPod) bool { return pod.Ref == l.pod })
+		if i < 0 {
+			continue // left alone by now
+		}
+		pod := p.Pods[i]
+		decision := x.nextSim.Walk(x.policies(x.nextSim, pod), l.direction).Decide(l.peer, l.point, nil)
+		want, reject := uint32(passed), decision.Action == model.Reject
+		if !decision.Action.Allows() {
+			if want = dropped; reject && answerable(l.packet.Src) && answerable(l.packet.Dst) {
+				want = answered
+			}
+		}
+		q := reply(l.packet)
+		if q.Proto == model.IPProtoTCP {
+			q.Flags = netlab.ACK
+		}
+		for _, c := range []struct {
+			what string
+			d    model.Direction
+			p    *netlab.Packet
+		}{{"an answer", 1 - l.direction, q}, {"a packet", l.direction, l.packet}} {
+			if got := x.judge(l.device, l.iif, c.d, c.p, !reject && x.IntN(4) == 0); got.end != want {
+				return fmt.Errorf("%+v, after the switch to %d policies: %s of %s %s, %s %s: %s, simulated: %s by %s",
+					t, len(p.Classes[pod.Class].Policies), c.what, pod.Ref, l.direction, l.packet, l.point, got, decision.Action, decision.Reason)
+			}
+			x.packets++
+		}
+	}
+	return nil
+}
+
+// live is a connection that passed.
+type live struct {
+	pod       string
+	direction model.Direction
+	peer      netip.Addr
+	point     model.L4
+	packet    *netlab.Packet // its first
+	device    device
+	iif       uint32
 }
 
 // comparison is that of one target.
@@ -161,6 +238,7 @@ type comparison struct {
 	points  [2][]model.L4
 	addrs   [2][]netip.Addr
 	want    map[string]int // packets by counter
+	live    []live
 }
 
 // packet draws a first packet of a connection, compares what becomes of it, and if it
@@ -181,7 +259,7 @@ func (x *comparison) packet() error {
 	}
 	name := fmt.Sprintf("%s %s, %s %s, received by %d", own.Ref, d, p, point, iif)
 
-	decision := x.sim.Walk(x.policies(own), d).Decide(peer, point, nil)
+	decision := x.sim.Walk(x.policies(x.sim, own), d).Decide(peer, point, nil)
 	counter := "default " + d.String()
 	switch decision.Reason {
 	case simulate.ByRule:
@@ -221,15 +299,16 @@ func (x *comparison) packet() error {
 		if got := x.judge(dev, iif, 1-d, q, x.IntN(4) == 0); got.end != passed {
 			return fmt.Errorf("%s: its answer %s", name, got)
 		}
+		x.live = append(x.live, live{own.Ref, d, peer, point, p, dev, iif})
 	}
 	return nil
 }
 
 // policies are those that select a pod.
-func (x *comparison) policies(p compiler.ProgramPod) []*model.Policy {
+func (x *comparison) policies(sim *simulate.Simulator, p compiler.ProgramPod) []*model.Policy {
 	for _, pod := range x.input.Inventory.Pods {
 		if pod.Ref() == p.Ref {
-			return x.sim.Select(pod.Namespace, pod.Labels)
+			return sim.Select(pod.Namespace, pod.Labels)
 		}
 	}
 	return nil

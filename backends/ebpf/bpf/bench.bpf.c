@@ -45,7 +45,7 @@ static __always_inline int bench_begin(struct __sk_buff *skb, struct tp_packet *
 	int ethertype = tp_ethertype(skb, TP_LINK_ETHER);
 
 	p->link = TP_LINK_ETHER;
-	if (skb->mark == tp_mark || ethertype < TP_IPV4 || tp_parse(skb, p, 1, ethertype))
+	if (tp_is_answer(skb) || ethertype < TP_IPV4 || tp_parse(skb, p, 1, ethertype))
 		return -1;
 	if (bench_random)
 		bench_draw(p);

@@ -55,6 +55,7 @@ func TestEvents(t *testing.T) {
 		{"denied by default", in.Bytes(), true, bpf.Ingress, "default ingress", false},
 		{"spoofed", udp(openIP[0], goodIP[0], 53).Bytes(), false, bpf.Egress, "spoofed", false},
 		{"stray", udp(goodIP[0], openIP[0], 53).Bytes(), true, bpf.Ingress, "stray", false},
+		{"longer than its packet", append([]byte{0x45, 0, 200, 0}, udp(clientIP[0], goodIP[0], 53).Bytes()[4:]...), false, bpf.Egress, "broken", false},
 		{"a long packet", long.Bytes(), false, bpf.Egress, "client#egress[0]", false},
 	} {
 		before := now()

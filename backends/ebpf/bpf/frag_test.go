@@ -60,6 +60,10 @@ func TestFragments(t *testing.T) {
 				w.expect(name+", later after all", way.send(b[1]), c.pass)
 				// Neither another packet's fragment, nor one the other way.
 				w.expect(name+", another packet's", way.send(next()[1]), c.alone)
+				back := udp(way.dst[f], way.src[f], 30000)
+				back.Proto, back.SrcPort = c.proto, c.port
+				back.Type = map[uint8]uint8{1: 8, 58: 128}[c.proto]
+				w.expect(name+", one the other way", way.back(fragments(back, id-1)[1]), c.alone)
 				if n := len(w.connections()); (n == 1) != c.pass {
 					t.Errorf("%s: %d entries", name, n)
 				}

@@ -35,7 +35,8 @@ static __always_inline int tp_ethertype(struct __sk_buff *skb, int link)
 	return *first >> 4;
 }
 
-/* Finds the graph in force. Returns nonzero where there is none. */
+/* Finds the graph in force. Returns nonzero where there is none: generation zero is
+ * that of connections which no graph has judged. */
 static __always_inline int tp_begin(struct tp_packet *p)
 {
 	__u32 zero = 0;
@@ -46,7 +47,7 @@ static __always_inline int tp_begin(struct tp_packet *p)
 		return -1;
 	p->words.base = *(volatile __u32 *)&ctl->root;
 	header = tp_header(p->words.base);
-	if (!header || header->magic != TP_MAGIC)
+	if (!header || header->magic != TP_MAGIC || !header->generation)
 		return -1;
 	p->words.generation = header->generation;
 	return 0;
@@ -65,12 +66,19 @@ static __always_inline int tp_parse(struct __sk_buff *skb, struct tp_packet *p, 
 	return p->headers.frag_offset == 8 && p->headers.protocol == IPPROTO_TCP;
 }
 
+/* Reports whether a packet is an answer of ours: it has the mark, which a process may
+ * set too, and was received by this interface, which nothing was that a process sends. */
+static __always_inline int tp_is_answer(struct __sk_buff *skb)
+{
+	return skb->mark == tp_mark && skb->ingress_ifindex == skb->ifindex;
+}
+
 static __always_inline int tp_program(struct __sk_buff *skb, int direction, int link)
 {
 	struct tp_packet p = {.direction = direction, .link = link};
 	int ethertype;
 
-	if (skb->mark == tp_mark) {
+	if (tp_is_answer(skb)) {
 		skb->mark = 0;
 		return TP_PASS;
 	}
@@ -82,8 +90,10 @@ static __always_inline int tp_program(struct __sk_buff *skb, int direction, int 
 		return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_BROKEN));
 	if (ethertype == TP_ETHERTYPE_OTHER)
 		return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_ETHERTYPE));
-	if (tp_parse(skb, &p, direction == TP_EGRESS, ethertype))
+	if (tp_parse(skb, &p, direction == TP_EGRESS, ethertype)) {
+		p.headers.end = skb->len; /* what it says is not to be trusted */
 		return tp_deny(skb, &p, TP_DROPPED(TP_COUNTER_BROKEN));
+	}
 	return tp_settle(skb, &p, tp_judge(skb, &p));
 }
 

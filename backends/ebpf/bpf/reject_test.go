@@ -221,29 +221,33 @@ func TestNeverAnswered(t *testing.T) {
 	}
 }
 
-// TestMark: both hooks pass our own answers and take the mark off.
+// TestMark: both hooks pass our own answers, which the interface has received, and
+// take the mark off.
 func TestMark(t *testing.T) {
 	w := newWorld(t, bpf.Options{Mark: 0x12345678, Nodes: 64})
 	w.set(policyOf("client", closed))
 	d := w.devices[devClient]
 	for _, p := range []struct {
 		name string
-		run  func(mark uint32) result
+		run  func(mark, iif uint32) result
 	}{
-		{"from", func(m uint32) result {
-			return w.run(w.FromEther, ether(d, udp(goodIP[0], clientIP[0], 53).Bytes()), skb{Ifindex: d.index, Mark: m})
+		{"from", func(m, iif uint32) result {
+			return w.run(w.FromEther, ether(d, udp(goodIP[0], clientIP[0], 53).Bytes()), skb{Ifindex: d.index, Mark: m, IngressIfindex: iif})
 		}},
-		{"to", func(m uint32) result {
-			return w.run(w.ToEther, ether(d, udp(goodIP[0], clientIP[0], 53).Bytes()), skb{Ifindex: d.index, Mark: m, IngressIfindex: w.iif})
+		{"to", func(m, iif uint32) result {
+			return w.run(w.ToEther, ether(d, udp(goodIP[0], clientIP[0], 53).Bytes()), skb{Ifindex: d.index, Mark: m, IngressIfindex: iif})
 		}},
 	} {
-		r := p.run(0x12345678)
+		r := p.run(0x12345678, d.index)
 		w.expect(p.name+", the mark", r, true)
 		if r.mark != 0 {
 			t.Errorf("%s: mark %#x is left", p.name, r.mark)
 		}
 		for _, m := range []uint32{0, 0x12345679, mark, 1} {
-			w.expect(fmt.Sprintf("%s, mark %#x", p.name, m), p.run(m), false)
+			w.expect(fmt.Sprintf("%s, mark %#x", p.name, m), p.run(m, d.index), false)
+		}
+		for _, iif := range []uint32{0, w.iif} {
+			w.expect(fmt.Sprintf("%s, the mark on what interface %d received", p.name, iif), p.run(0x12345678, iif), false)
 		}
 	}
 }

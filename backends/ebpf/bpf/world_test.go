@@ -174,6 +174,7 @@ type world struct {
 	rules      map[string]string // decider to rule or default
 	counts     []bpf.Counter     // when last asked
 	client     int               // device of the client
+	place      map[string]int    // devices of other pods, where not as they come
 	unchecked  bool              // checksums are not looked at
 	iif        uint32            // where packets to pods come from; 0: the node
 }
@@ -310,6 +311,9 @@ func (w *world) install(a *ebpf.Artifact) {
 
 // deviceOf returns the device of a pod.
 func (w *world) deviceOf(ref string, i int) int {
+	if d, ok := w.place[ref]; ok {
+		return d
+	}
 	switch ref {
 	case "default/client":
 		return w.client
