@@ -39,6 +39,7 @@ func (c *command) applyCmd() *cobra.Command {
 beside what is in force and switches. Whatever fails leaves the policy in force as it was. Applying
 what is in force already changes nothing, but mends what drifted and attaches pods that have appeared.`,
 		Example: `  trafficpolicy compile -f policies -i cluster.json --node n1 --backend nftables | tploader apply
+  trafficpolicy compile -f policies -i cluster.json --node n1 --backend ebpf | tploader apply
   tploader apply n1.tar --node n1
   tploader apply --netns /run/netns/pod1 pod1.tar
   tploader apply --last`,
@@ -49,7 +50,7 @@ what is in force already changes nothing, but mends what drifted and attaches po
 	p.StringArrayVar(&f.ifaces, "iface", nil, "attach only to interfaces whose names match this `glob`, and to those whatever their kind (repeatable)")
 	p.StringVar(&f.node, "node", "", "name of this node (default the host name)")
 	p.StringArrayVar(&f.nodeAddrs, "node-addr", nil, "one more `address` of the node, which may always reach its pods (repeatable)")
-	p.Uint32Var(&f.maxConnections, "max-connections", 0, "most tracked connections of one pod, 0 for no limit")
+	p.Uint32Var(&f.maxConnections, "max-connections", 0, "nftables: most tracked connections of one pod, 0 for no limit")
 	p.BoolVar(&f.dryRun, "dry-run", false, "check everything and change nothing")
 	p.BoolVar(&f.last, "last", false, "apply what is in force again or, after a boot, what was in force on this node before it")
 	return cmd

@@ -22,7 +22,7 @@ func (c *command) monitorCmd() *cobra.Command {
 		Use:   "monitor",
 		Short: "Print denied packets as they happen",
 		Long: `Monitor prints each denied packet that the kernel logs: when, whose, from where to where, and the rule
-or the policies that denied it. The kernel logs 100 a second; stats counts all of them. Packets that
+or the policies that denied it. The kernel logs 100 a second (eBPF: and processor); stats counts all of them. Packets that
 came faster than they could be read are counted. It ends with Ctrl-C, or after --count packets.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -16,8 +16,8 @@ func (c *command) removeCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove",
 		Short: "Delete all of ours: traffic is open from then on",
-		Long: `Remove deletes the table in the kernel and the state of this network namespace, the bundles and the
-memory of sequences with it. Traffic is open from then on. On a terminal it wants --yes.`,
+		Long: `Remove deletes what is in the kernel, of both backends, and the state of this network namespace, the
+bundles and the memory of sequences with it. Traffic is open from then on. On a terminal it wants --yes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes && isTerminal(c.Stdin) {

@@ -20,7 +20,7 @@ func (c *command) statusCmd() *cobra.Command {
 		Short: "Say what is in force, and whether the kernel holds what was applied",
 		Long: `Status compares the kernel with what was applied, looks for the interfaces of the bundle's pods, and
 cleans up what a tploader that was killed has left. Exit code 1: nothing is in force, the kernel holds
-something else than was applied, or a pod's interface has no source check.`,
+something else than was applied, or a pod's interface is not attached to.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.check(); err != nil {

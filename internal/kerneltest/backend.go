@@ -20,6 +20,8 @@ type Backend struct {
 	//   - In a pod's own namespace a packet is dropped behind the stack, which does not
 	//     tell the socket (EPERM of an output hook).
 	//   - Pods that the bundle does not know have no hook that could close them.
+	//   - Fragments are judged as they come, nothing puts them together before: one that
+	//     overtakes its first is lost where ports matter.
 	Interfaces bool
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
 // target checks that the bundle is for this node or pod, and finds its pods.
@@ -44,7 +45,11 @@ func (l *Loader) find(n *place.Network, b *Bundle, globs []string) ([]place.Plac
 	if b.Manifest.Scope == bundle.ScopePod {
 		return n.Own(b.places(), backend.Hooks(), globs), nil
 	}
-	return n.Find(b.places(), backend.Hooks(), globs)
+	var known []state.Interface
+	if c := l.state().Current; c != nil {
+		known = c.Interfaces
+	}
+	return n.Find(b.places(), backend.Hooks(), globs, known)
 }
 
 // checkPod makes sure that the namespace is that of the bundle's pod. The bundle

@@ -56,6 +56,8 @@ type Place struct {
 	Bridge, MAC string
 
 	link *link
+	// lost is set where the address may well be where it was.
+	lost bool
 }
 
 func (p *Place) at(l *link) { p.link, p.Interface, p.Index, p.Raw = l, l.name, l.index, l.raw }
@@ -63,6 +65,12 @@ func (p *Place) at(l *link) { p.link, p.Interface, p.Index, p.Raw = l, l.name, l
 // nowhere takes the interface back.
 func (p *Place) nowhere(format string, args ...any) {
 	p.link, p.Interface, p.Index, p.Raw, p.Reason = nil, "", 0, false, fmt.Sprintf(format, args...)
+}
+
+// lose says that the address cannot be found just now.
+func (p *Place) lose(format string, args ...any) {
+	p.nowhere(format, args...)
+	p.lost = true
 }
 
 // unseen says that the hooks do not see the pod.
@@ -76,12 +84,14 @@ func (p *Place) unseen(format string, args ...any) {
 var podKinds = map[string]bool{"veth": true, "netkit": true, "tuntap": true, "tun": true}
 
 // Find finds the interface of each address of the pods. Globs, if any, restrict
-// it to interfaces whose names match one, and vouch for those.
-func (n *Network) Find(pods []Pod, h Hooks, globs []string) ([]Place, error) {
-	return find(n, pods, h, globs)
+// it to interfaces whose names match one, and vouch for those. known are where pods
+// were: an address that nothing speaks of just now, such as that of a pod that has
+// been silent on its bridge, is taken to be there still.
+func (n *Network) Find(pods []Pod, h Hooks, globs []string, known []state.Interface) ([]Place, error) {
+	return find(n, pods, h, globs, known)
 }
 
-func find(n network, pods []Pod, h Hooks, globs []string) ([]Place, error) {
+func find(n network, pods []Pod, h Hooks, globs []string, known []state.Interface) ([]Place, error) {
 	var places []Place
 	for _, p := range pods {
 		for _, a := range p.Addrs {
@@ -95,6 +105,7 @@ func find(n network, pods []Pod, h Hooks, globs []string) ([]Place, error) {
 	if err := behindBridges(n, places, h); err != nil {
 		return nil, err
 	}
+	remember(n, places, known)
 	for i := range places {
 		places[i].judge(h, globs)
 	}
@@ -133,6 +144,37 @@ func matches(globs []string, name string) bool {
 	return slices.ContainsFunc(globs, func(g string) bool { ok, _ := path.Match(g, name); return ok })
 }
 
+// remember puts addresses that were lost where their pod was, if that is there and
+// no other pod is.
+func remember(n network, places []Place, known []state.Interface) {
+	taken := map[int]string{}
+	for _, p := range places {
+		if p.link != nil {
+			taken[p.link.index] = p.Pod
+		}
+	}
+	was := map[string]state.Interface{}
+	for _, i := range known {
+		was[i.Pod] = i
+	}
+	for i := range places {
+		p := &places[i]
+		k, ok := was[p.Pod]
+		if !p.lost || !ok {
+			continue
+		}
+		l, ok := n.link(k.Index)
+		if pod, other := taken[k.Index]; !ok || l.name != k.Name || other && pod != p.Pod {
+			continue
+		}
+		p.at(l)
+		p.Bridge, p.Reason = k.Bridge, ""
+		if len(k.MACs) == 1 {
+			p.MAC = k.MACs[0]
+		}
+	}
+}
+
 // unshare gives up interfaces that two pods are behind: their packets cannot be
 // told apart, and a check for one would drop what the other sends.
 func unshare(places []Place) {
@@ -156,7 +198,7 @@ func unshare(places []Place) {
 func (p *Place) follow(n network) error {
 	r, err := n.route(p.Addr)
 	if errors.Is(err, errNoRoute) {
-		p.nowhere("has no route")
+		p.lose("has no route")
 		return nil
 	}
 	if err != nil {
@@ -210,7 +252,7 @@ func behindBridges(n network, places []Place, h Hooks) error {
 			p.at(l)
 			continue
 		}
-		p.nowhere("is on bridge %s, which does not know its port (is the pod running?)", p.Interface)
+		p.lose("is on bridge %s, which does not know its port (is the pod running?)", p.Interface)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func TestFind(t *testing.T) {
 	n := &fakeNetwork{
 		links: []link{
 			{name: "veth1", kind: "veth"}, {name: "eth0", kind: "device"}, {name: "cni0", kind: "bridge", index: cni0},
-			{name: "veth2", kind: "veth"}, {name: "veth3", kind: "veth"}, {name: "ipvl0", kind: "ipvlan"},
+			{name: "veth2", kind: "veth", index: port1}, {name: "veth3", kind: "veth", index: port2}, {name: "ipvl0", kind: "ipvlan"},
 			{name: "eth0_1", kind: "device", vfPort: true}, {name: "eth1", kind: "device", vfs: 4},
 			{name: "eth2", kind: "device", children: map[string]bool{"macvlan": true}},
 			{name: `a"b`, kind: "veth"}, {name: "vxlan0", kind: "vxlan"},
@@ -133,7 +133,7 @@ func TestFind(t *testing.T) {
 		{"tunnel", pods("a=10.0.0.13"), nil, "", false, "vxlan0 (vxlan)"},
 		{"two behind one", pods("a=10.0.0.1", "b=10.0.0.1"), nil, "", false, "is behind veth1 with other pods"},
 	} {
-		places, err := find(n, c.pods, hooks, c.globs)
+		places, err := find(n, c.pods, hooks, c.globs, nil)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -156,19 +156,40 @@ func TestFind(t *testing.T) {
 		{"odd name", pods("a=10.0.0.12"), `a"b`},
 		{"ipvlan", pods("a=10.0.0.7"), "ipvl0"},
 	} {
-		places, err := find(n, c.pods, Hooks{}, nil)
+		places, err := find(n, c.pods, Hooks{}, nil, nil)
 		if err != nil || places[0].Interface != c.iface || places[0].Unseen != (c.name == "ipvlan") {
 			t.Errorf("hooks on interfaces, %s: %+v, %v", c.name, places[0], err)
 		}
 	}
-	places, err := find(n, pods("b=10.0.0.14", "a=10.0.0.5", "c=10.0.0.1"), hooks, nil)
+	was := []state.Interface{{Name: "veth2", Index: port1, Pod: "a", Bridge: "cni0", MACs: []string{"02:00:00:00:00:05"}}}
+	for _, c := range []struct {
+		name  string
+		pods  []Pod
+		known []state.Interface
+		iface string
+	}{
+		{"silent on its bridge", pods("a=10.0.0.6"), was, "veth2"},
+		{"without a route", pods("a=10.1.0.1"), was, "veth2"},
+		{"another pod", pods("b=10.0.0.6"), was, ""},
+		{"another interface by now", pods("a=10.0.0.6"), []state.Interface{{Name: "veth9", Index: port1, Pod: "a"}}, ""},
+		{"interface gone", pods("a=10.0.0.6"), []state.Interface{{Name: "veth99", Index: 99, Pod: "a"}}, ""},
+		{"another pod there by now", pods("a=10.0.0.6", "b=10.0.0.5"), was, ""},
+		{"elsewhere by now", pods("a=10.0.0.2"), was, ""},
+		{"found", pods("a=10.0.0.1"), was, "veth1"},
+	} {
+		places, err := find(n, c.pods, hooks, nil, c.known)
+		if err != nil || places[0].Interface != c.iface || (places[0].Reason == "") != (c.iface != "") {
+			t.Errorf("remembered, %s: %+v, %v", c.name, places[0], err)
+		}
+	}
+	places, err := find(n, pods("b=10.0.0.14", "a=10.0.0.5", "c=10.0.0.1"), hooks, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []state.Interface{
 		{Name: "veth1", Pod: "c"},
-		{Name: "veth2", Pod: "a", Bridge: "cni0", MACs: []string{"02:00:00:00:00:05"}},
-		{Name: "veth3", Pod: "b", Bridge: "cni0", MACs: []string{"02:00:00:00:00:0e"}},
+		{Name: "veth2", Index: port1, Pod: "a", Bridge: "cni0", MACs: []string{"02:00:00:00:00:05"}},
+		{Name: "veth3", Index: port2, Pod: "b", Bridge: "cni0", MACs: []string{"02:00:00:00:00:0e"}},
 	}
 	if diff := cmp.Diff(want, Interfaces(places), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("interfaces (-want +got):\n%s", diff)

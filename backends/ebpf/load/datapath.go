@@ -117,7 +117,7 @@ func newDatapath(dir string, pod bool, s sizes) (*datapath, error) {
 	if d.hooks, err = openHooks(dir, pod); err != nil {
 		return nil, err
 	}
-	if d.shared, err = newShared(); err != nil {
+	if d.shared, err = newShared(pod); err != nil {
 		d.close()
 		return nil, err
 	}
@@ -216,8 +216,8 @@ func (d *datapath) program(s side, ethernet bool) *ebpf.Program {
 
 // newShared makes what all instances share, and draws the mark of our own answers:
 // nobody can guess it.
-func newShared() (*objects, error) {
-	spec, err := sharedSpec()
+func newShared(pod bool) (*objects, error) {
+	spec, err := sharedSpec(pod)
 	if err != nil {
 		return nil, err
 	}

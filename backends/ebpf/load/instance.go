@@ -60,6 +60,9 @@ func newInstance(d *datapath, name instanceName, s sizes) (*instance, error) {
 	if err := d.shared.maps[mapMark].Lookup(uint32(0), &o.Mark); err != nil {
 		return nil, fmt.Errorf("mark of answers: %w", err)
 	}
+	for name, size := range map[string]*uint32{bpf.MapConns: &o.Conns, bpf.MapOpening: &o.Opening, bpf.MapFrags: &o.Frags, bpf.MapEvents: &o.EventBytes} {
+		*size = d.shared.maps[name].MaxEntries()
+	}
 	counters := powerOfTwo(s.counters, minCounters)
 	o.Lines = 2 * uint32(powerOfTwo(s.lines, minLines))
 	// Behind the counters is as much again for what earlier instances have counted.

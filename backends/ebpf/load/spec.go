@@ -59,9 +59,18 @@ func only(spec *ebpf.CollectionSpec, programs []string) {
 	maps.DeleteFunc(spec.Programs, func(name string, _ *ebpf.ProgramSpec) bool { return !slices.Contains(programs, name) })
 }
 
+// podTables are the sizes of what all instances share in one pod's namespace: on a
+// node there may be many. The kernel takes the memory of such tables at once. Those
+// of a node's are of the program's own size.
+var podTables = bpf.Options{Conns: 32768, Opening: 8192, Frags: 1024, EventBytes: 64 << 10}
+
 // sharedSpec specifies what all instances of a namespace share.
-func sharedSpec() (*ebpf.CollectionSpec, error) {
-	spec, err := bpf.Spec(bpf.Options{})
+func sharedSpec(pod bool) (*ebpf.CollectionSpec, error) {
+	var o bpf.Options
+	if pod {
+		o = podTables
+	}
+	spec, err := bpf.Spec(o)
 	if err != nil {
 		return nil, err
 	}

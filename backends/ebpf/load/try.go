@@ -4,7 +4,7 @@ package load
 
 // tryLoad has the kernel check the programs, and keeps nothing.
 func tryLoad(pod bool, s sizes) error {
-	shared, err := newShared()
+	shared, err := newShared(pod)
 	if err != nil {
 		return err
 	}
