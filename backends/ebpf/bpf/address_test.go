@@ -100,6 +100,8 @@ func TestNode(t *testing.T) {
 			if got := w.counted(); len(got) > 0 {
 				t.Errorf("what no rule is asked about was counted: %v", got)
 			}
+			w.expect("the node's address from elsewhere, on its connection", toClient(p.Bytes(), w.iif), false)
+			w.expect("the node still", toClient(p.Bytes(), 0), true)
 			other := *p
 			other.DstPort, other.ID = 54, 54
 			if proto != 253 {

@@ -124,9 +124,16 @@ __noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
 		if (tp_has_sums(skb, p) && !tp_sums_are_right(skb, p))
 			return TP_REFUSED;
 	}
-	if (!reply && !(c->flags & TP_CONN_NODE) && tp_is_from_node(skb, p)) {
-		c->flags |= TP_CONN_NODE;
-		tp_set_judged(c, p->words.generation, 0);
+	if (!reply && p->direction == TP_INGRESS) {
+		int node = tp_is_from_node(skb, p);
+
+		/* What comes from elsewhere under the node's address is not the node's. */
+		if (!node && c->flags & TP_CONN_NODE)
+			return tp_walk(&p->words, p->ingress);
+		if (node && !(c->flags & TP_CONN_NODE)) {
+			c->flags |= TP_CONN_NODE;
+			tp_set_judged(c, p->words.generation, 0);
+		}
 	}
 	terminal = tp_judged(p, c);
 	c->seen = tp_now(p);
@@ -238,8 +245,9 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	judged = *(volatile __u64 *)c;
 	if ((__u32)judged != p->words.generation || !tp_is_settled(skb, p, c))
 		return tp_slow(skb, p);
-	/* A denial asks whether the pod sends to itself, and so which pod it is. */
-	if (judged >> 32 && !tp_is_allow(judged >> 32))
+	/* A denial asks whether the pod sends to itself, and so which pod it is; what the
+	 * node sends, whether it does. */
+	if (!tp_is_allow(judged >> 32) && (judged >> 32 || p->direction == TP_INGRESS))
 		return tp_slow(skb, p);
 	if (c->seen != tp_now(p))
 		c->seen = tp_now(p);

@@ -98,7 +98,7 @@ func mutated(r *rand.Rand, packets [][]byte) []byte {
 func (w *world) runAny(b []byte) result {
 	w.Helper()
 	proto := uint16(0x0800)
-	if b[0]>>4 == 6 {
+	if b[0]>>4 == 6 && len(b) >= 40 { // the kernel runs no program with less
 		proto = 0x86dd
 	}
 	d := w.devices[devClient]

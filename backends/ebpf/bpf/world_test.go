@@ -396,7 +396,7 @@ func (w *world) run(p *ciliumebpf.Program, frame []byte, ctx skb) (r result) {
 		r.frame = opts.DataOut
 	})
 	if err != nil {
-		w.Fatalf("run: %v", err)
+		w.Fatalf("run %s with %x: %v", p, frame, err)
 	}
 	r.mark = after.Mark
 	return r
