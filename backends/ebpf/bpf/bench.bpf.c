@@ -10,33 +10,34 @@
 
 char LICENSE[] SEC("license") = "GPL";
 
-struct bench_peer {
-	__be32 address[4];
+struct bench_pair {
+	__be32 local[4];
+	__be32 peer[4];
 };
 
-/* Peers in the order in which they are drawn. */
+/* Addresses in the order in which they are drawn. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 65536);
 	__type(key, __u32);
-	__type(value, struct bench_peer);
-} bench_peers SEC(".maps");
+	__type(value, struct bench_pair);
+} bench_pairs SEC(".maps");
 
-const volatile __u8 bench_random = 0; /* the peer is drawn, not what the packet has */
+const volatile __u8 bench_random = 0; /* addresses are drawn, not those of the packet */
 __u32 bench_next = 0;
 
-/* Gives the packet the next peer, wherever an address stands. */
+/* Gives the packet the next addresses, wherever they stand. */
 static __always_inline void bench_draw(struct tp_packet *p)
 {
 	__u32 i = bench_next++ & 0xffff;
-	struct bench_peer *peer = bpf_map_lookup_elem(&bench_peers, &i);
+	struct bench_pair *pair = bpf_map_lookup_elem(&bench_pairs, &i);
 
-	if (!peer)
+	if (!pair)
 		return;
 	if (p->words.family == TP_IPV4)
-		tp_set_ip4(p, 1, p->key.local[3], peer->address[3]);
+		tp_set_ip4(p, 1, pair->local[3], pair->peer[3]);
 	else
-		tp_set_ip6(p, 1, p->key.local, peer->address);
+		tp_set_ip6(p, 1, pair->local, pair->peer);
 }
 
 /* Everything up to a packet with its words. Returns nonzero for what is not measured. */

@@ -16,7 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	benchMapBenchPeers     = "bench_peers"
+	benchMapBenchPairs     = "bench_pairs"
 	benchMapTpArea         = "tp_area"
 	benchMapTpConns        = "tp_conns"
 	benchMapTpCounters     = "tp_counters"
@@ -101,7 +101,7 @@ type benchProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type benchMapSpecs struct {
-	BenchPeers   *ebpf.MapSpec `ebpf:"bench_peers"`
+	BenchPairs   *ebpf.MapSpec `ebpf:"bench_pairs"`
 	TpArea       *ebpf.MapSpec `ebpf:"tp_area"`
 	TpConns      *ebpf.MapSpec `ebpf:"tp_conns"`
 	TpCounters   *ebpf.MapSpec `ebpf:"tp_counters"`
@@ -152,7 +152,7 @@ func (o *benchObjects) Close() error {
 //
 // It can be passed to loadBenchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type benchMaps struct {
-	BenchPeers   *ebpf.Map `ebpf:"bench_peers"`
+	BenchPairs   *ebpf.Map `ebpf:"bench_pairs"`
 	TpArea       *ebpf.Map `ebpf:"tp_area"`
 	TpConns      *ebpf.Map `ebpf:"tp_conns"`
 	TpCounters   *ebpf.Map `ebpf:"tp_counters"`
@@ -170,7 +170,7 @@ type benchMaps struct {
 
 func (m *benchMaps) Close() error {
 	return _BenchClose(
-		m.BenchPeers,
+		m.BenchPairs,
 		m.TpArea,
 		m.TpConns,
 		m.TpCounters,

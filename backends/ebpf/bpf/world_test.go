@@ -173,8 +173,7 @@ type world struct {
 	deciders   []string
 	rules      map[string]string // decider to rule or default
 	counts     []bpf.Counter     // when last asked
-	client     int               // device of the client
-	place      map[string]int    // devices of other pods, where not as they come
+	place      map[string]int    // devices of pods, where not as they come
 	unchecked  bool              // checksums are not looked at
 	iif        uint32            // where packets to pods come from; 0: the node
 }
@@ -316,7 +315,7 @@ func (w *world) deviceOf(ref string, i int) int {
 	}
 	switch ref {
 	case "default/client":
-		return w.client
+		return devClient
 	case "default/server":
 		return devServer
 	}
