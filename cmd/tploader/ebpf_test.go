@@ -397,6 +397,38 @@ func TestEBPFDrift(t *testing.T) {
 	}
 }
 
+// What is pinned in part cannot be mended, only removed, also where an apply was
+// killed.
+func TestEBPFDamaged(t *testing.T) {
+	n := newEBPFNode(t, netlab.Routed)
+	n.apply(0, shut.ebpf(t))
+	if err := os.Remove(filepath.Join(n.pinFolder(), "shared", bpf.MapConns)); err != nil {
+		t.Fatal(err)
+	}
+	if out := n.run(1, "status"); !strings.Contains(out.stdout, "DRIFT: what is pinned in") {
+		t.Errorf("status: %+v", out)
+	}
+	if out := n.apply(2, open.ebpf(t)); !strings.Contains(out.stderr, "tploader remove clears what is pinned") {
+		t.Errorf("apply: %+v", out)
+	}
+	n.wantPing("damaged", netlab.Silence)
+	folders, _ := os.ReadDir(n.state)
+	dir := filepath.Join(n.state, folders[0].Name())
+	state, err := os.ReadFile(filepath.Join(dir, "state.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "next.json"), state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.run(2, "status")
+	n.run(0, "remove")
+	n.wantPing("removed", netlab.Answered)
+	n.apply(0, shut.ebpf(t))
+	n.wantPing("applied again", netlab.Silence)
+	n.run(0, "status")
+}
+
 // links returns the pins of links.
 func (n *node) links() (list []string) {
 	for _, p := range n.pins() {

@@ -21,7 +21,8 @@ type OpenOptions struct {
 	StateDir string
 	// Create makes the state directory where it is missing.
 	Create bool
-	// Damaged opens a state folder that cannot be read as if it were empty.
+	// Damaged opens a state folder that cannot be read as if it were empty, and goes
+	// on where a change that was stopped cannot be ended.
 	Damaged bool
 	// Bundle, if not nil, is to be applied: its backend must be usable.
 	Bundle *Bundle
@@ -73,7 +74,10 @@ func (bs Backends) Open(ctx context.Context, o OpenOptions) (*Loader, error) {
 		return nil, err
 	}
 	if space.Lock, err = l.folder.Lock(); err == nil {
-		err = l.recover(ctx)
+		if err = l.recover(ctx); err != nil && o.Damaged {
+			l.log("%v", err)
+			err = nil
+		}
 	}
 	if err != nil {
 		l.Close()

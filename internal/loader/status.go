@@ -204,7 +204,7 @@ func podStatus(b *Bundle, places []place.Place, attached []state.Interface) []Po
 				st.Reason = fmt.Sprintf("address %s %s", x.Addr, x.Reason)
 			case x.Interface == "":
 			case have.Name == "":
-				bad = fmt.Sprintf("interface %s has no source check (apply again)", x.Interface)
+				bad = fmt.Sprintf("interface %s is not attached to (apply again)", x.Interface)
 				st.Interface = x.Interface
 			case have.Index != 0 && have.Index != x.Index:
 				bad = fmt.Sprintf("interface %s was made anew (apply again)", x.Interface)

@@ -52,7 +52,7 @@ func open(dir string) (*datapath, error) {
 	}
 	if err != nil {
 		d.close()
-		return nil, err
+		return nil, fmt.Errorf("%w (tploader remove clears what is pinned)", err)
 	}
 	return d, nil
 }

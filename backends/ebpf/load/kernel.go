@@ -46,10 +46,11 @@ func (k *kernel) Unknown(context.Context) ([]string, error) {
 	return []string{fmt.Sprintf("the kernel holds eBPF programs and maps, pinned in %s, that this state directory does not know", k.dir)}, nil
 }
 
-// InForce reports whether there is a graph in force.
+// InForce reports whether there is a graph in force. Where that cannot be told Drift
+// says why.
 func (k *kernel) InForce(context.Context) (bool, error) {
 	d, err := k.open()
-	return d != nil && d.inst.generation() != 0, err
+	return err == nil && d != nil && d.inst.generation() != 0, nil
 }
 
 // Settle knows from the number of the graph in force which record is.
