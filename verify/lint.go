@@ -74,6 +74,12 @@ var checks = []check{
 	{[]model.Code{model.NotEnrolled}, notEnrolled},
 	{[]model.Code{model.ClusterTooOld}, clusterTooOld},
 	{[]model.Code{model.NotACS}, notACS},
+	{[]model.Code{model.NoDNS}, noDNS},
+	{[]model.Code{model.ClosedDirection}, closedDirections},
+	{[]model.Code{model.MetadataReachable}, metadataReachable},
+	{[]model.Code{model.PrivateReachable}, privateReachable},
+	{[]model.Code{model.BroadSelector}, broadSelectors},
+	{[]model.Code{model.CanBypass}, canBypass},
 }
 
 // Lint runs the checks on in and joins what they find to what was found in

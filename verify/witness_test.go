@@ -84,6 +84,18 @@ func showsSide(f *model.Finding, s *simulate.Side) error {
 		if strings.HasPrefix(s.Rule, f.Policy+"#") || s.Rule == "" {
 			return fmt.Errorf("decided by %q", s.Rule)
 		}
+	case model.MetadataReachable, model.PrivateReachable:
+		if s.Rule != f.Rule {
+			return fmt.Errorf("decided by %q", s.Rule)
+		}
+	case model.ClosedDirection:
+		if s.Reason != simulate.DefaultDeny {
+			return fmt.Errorf("decided by %q", s.Rule)
+		}
+	case model.NoDNS:
+		if s.Verdict != simulate.Deny || f.Rule != "" && s.Rule != f.Rule {
+			return fmt.Errorf("%s by %q", s.Verdict, s.Rule)
+		}
 	case model.PriorityConflict:
 		if !slices.Contains(s.Policies, f.Policy) || !slices.Contains(s.Policies, f.Related[0].Policy) {
 			return fmt.Errorf("the pod has %q", s.Policies)
@@ -98,7 +110,7 @@ func TestWitnessesSimulate(t *testing.T) {
 	for seed := range uint64(soak(t, 400)) {
 		c := synth.Dense(seed)
 		in := &compiler.Input{Policies: c.Policies, Inventory: c.Inventory, InventoryGiven: true}
-		o := LintOptions{Only: orderCodes}
+		o := LintOptions{Only: slices.Concat(orderCodes, securityCodes)}
 		o.Resolve, o.IsolateByDirection = c.Resolve, seed%3 == 0
 		r, err := Lint(t.Context(), in, o)
 		if err != nil {
