@@ -56,6 +56,9 @@ func Parse(text []byte) (*Text, error) {
 	return t, nil
 }
 
+// Empty reports whether no document of t holds anything.
+func (t *Text) Empty() bool { return len(t.roots) == 0 }
+
 // parse returns the root of each document, but of those that hold nothing.
 func parse(text []byte) (roots []*yaml.Node, err error) {
 	defer func() {
