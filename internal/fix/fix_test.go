@@ -277,3 +277,25 @@ func TestPatchName(t *testing.T) {
 		}
 	}
 }
+
+// Of equal policies the first that was read stays.
+func TestCopies(t *testing.T) {
+	p := named("p", mended)
+	labelled := strings.Replace(p, "namespace: a}", "namespace: a, labels: {x: z}}", 1)
+	tree(t, map[string]string{"1.yaml": "# one\n" + p, "2.yaml": "# licence\n\n" + p, "3.yaml": labelled, "4.yaml": p + "---\n" + p})
+	plan := mustPlan(t, ".")
+	want := map[string]string{"2.yaml": "# licence\n", "4.yaml": ""}
+	for i := range plan.Files {
+		f := &plan.Files[i]
+		if !f.Empty() {
+			t.Errorf("%s still holds something", f.Path)
+		}
+		if d := cmp.Diff(want[f.Path], string(f.New)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", f.Path, d)
+		}
+		delete(want, f.Path)
+	}
+	if len(want) > 0 || len(plan.Kept) != 1 || plan.Kept[0] != "3.yaml:1:1: the copy of TrafficPolicy/a/p stays: its metadata, or how values are written, is not the same" {
+		t.Errorf("unchanged: %v, kept %q", want, plan.Kept)
+	}
+}
