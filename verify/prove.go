@@ -53,6 +53,9 @@ type Proof struct {
 	Pods int `json:"pods,omitempty"`
 	// Why says what is missing where the assertion is vacuous.
 	Why string `json:"why,omitempty"`
+	// Missing says of each peer without an address why: the assertion does not
+	// speak of it, and a name may be misspelt.
+	Missing []string `json:"missing,omitempty"`
 	// Condition says for which addresses of unresolved names the witness holds; ""
 	// is for all.
 	Condition string        `json:"condition,omitempty"`
@@ -171,6 +174,7 @@ func (p *prover) prove(ctx context.Context, a *compiler.Assertion) (Proof, error
 	for _, c := range pods {
 		out.Pods += len(c.members)
 	}
+	out.Missing = p.missing(a)
 	about := p.about(a)
 	if why == "" && !p.speaks(about) {
 		why = "none of its peers has an address"
@@ -212,6 +216,19 @@ func (p *prover) about(a *compiler.Assertion) *model.RuleList {
 	section := &model.Section{Rules: []model.Rule{rule}}
 	about := &model.Policy{Egress: section, Ingress: section}
 	return p.resolver.RuleList([]*model.Policy{about}, a.Direction, compiler.ForAnalysis)
+}
+
+// missing says why peers of a have no address.
+func (p *prover) missing(a *compiler.Assertion) (out []string) {
+	for i := range a.Peers {
+		for _, peer := range a.Peers[i].Expand() {
+			switch res := p.resolver.Peer(&peer, a.Direction); res.Problem {
+			case compiler.UnknownReference, compiler.NoAddresses, compiler.IsExternalName:
+				out = append(out, p.resolver.Explain(&peer, res))
+			}
+		}
+	}
+	return out
 }
 
 // speaks reports whether about matches any packet of the families.
