@@ -84,7 +84,11 @@ func writeReachText(w io.Writer, r *verify.Reach) error {
 		t.Header("FROM", "TO", "PORTS")
 		for i := range r.Flows {
 			f := &r.Flows[i]
-			if err := t.Append([]string{flowEnd(r, f, f.From), flowEnd(r, f, f.To), flowPorts(f)}); err != nil {
+			row := []string{flowEnd(r, f, f.From), flowEnd(r, f, f.To), flowPorts(f)}
+			for i := range row {
+				row[i] = strings.Join(wrap(row[i], lineLength), "\n")
+			}
+			if err := t.Append(row); err != nil {
 				return fmt.Errorf("table: %w", err)
 			}
 		}
