@@ -89,7 +89,8 @@ var reportForms = map[string]func(w io.Writer, r *verify.Report, o reportOptions
 	"json": func(w io.Writer, r *verify.Report, _ reportOptions) error { return writeJSON(w, r) },
 	"sarif": func(w io.Writer, r *verify.Report, _ reportOptions) error {
 		help := func(c model.Code) string { return docs.Check(string(c)) }
-		return report.SARIF(w, r.Findings, report.SARIFOptions{Version: version.Module(), Help: help})
+		meaning := func(c model.Code) string { return docs.Meaning(string(c)) }
+		return report.SARIF(w, r.Findings, report.SARIFOptions{Version: version.Module(), Help: help, Meaning: meaning})
 	},
 	"junit":  func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.JUnit(w, r.Findings) },
 	"github": func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.GitHub(w, r.Findings) },
