@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -22,7 +21,12 @@ type Text struct {
 	lines []int        // where each line begins, and the end of the text
 	roots []*yaml.Node // of each document that holds something
 	isBOM int          // length of the byte order mark, 0 without one
+	// objects holds the documents and items of lists by where their first key stands.
+	objects map[linePos]entry
 }
+
+// linePos is a line and column of the parser, from 1.
+type linePos struct{ line, column int }
 
 const byteOrderMark = "\xef\xbb\xbf"
 
@@ -52,6 +56,10 @@ func Parse(text []byte) (*Text, error) {
 		if n := anchored(r); n != nil {
 			return nil, fmt.Errorf("line %d has an anchor or an alias of one", n.Line)
 		}
+	}
+	t.objects = map[linePos]entry{}
+	for _, r := range t.roots {
+		t.index(entry{node: r})
 	}
 	return t, nil
 }
@@ -102,16 +110,6 @@ func anchored(n *yaml.Node) *yaml.Node {
 		}
 	}
 	return nil
-}
-
-// offset returns where a node begins.
-func (t *Text) offset(n *yaml.Node) int {
-	at := t.lines[n.Line-1]
-	for c := 1; c < n.Column && at < len(t.bytes); c++ {
-		_, size := utf8.DecodeRune(t.bytes[at:])
-		at += size
-	}
-	return at
 }
 
 // lineOf returns the line, from 0, that holds the byte at an offset.

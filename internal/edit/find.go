@@ -35,33 +35,27 @@ type entry struct {
 
 // find returns the entry at p.
 func (t *Text) find(p Place) (entry, error) {
-	for _, r := range t.roots {
-		if e, ok := findObject(entry{node: r}, p); ok {
-			return descend(e, p)
-		}
+	e, ok := t.objects[linePos{p.Line, p.Column}]
+	if !ok {
+		return entry{}, fmt.Errorf("there is no object at line %d, column %d", p.Line, p.Column)
 	}
-	return entry{}, fmt.Errorf("there is no object at line %d, column %d", p.Line, p.Column)
+	return descend(e, p)
 }
 
-// findObject looks for the object of p at e and in its items.
-func findObject(e entry, p Place) (entry, bool) {
+// index takes note of e and of its items.
+func (t *Text) index(e entry) {
 	n := e.node
 	if n.Kind != yaml.MappingNode || len(n.Content) == 0 {
-		return entry{}, false
+		return
 	}
-	if first := n.Content[0]; first.Line == p.Line && first.Column == p.Column {
-		return e, true
-	}
+	t.objects[linePos{n.Content[0].Line, n.Content[0].Column}] = e
 	key, items := field(n, "items")
 	if items == nil || items.Kind != yaml.SequenceNode {
-		return entry{}, false
+		return
 	}
 	for _, item := range items.Content {
-		if found, ok := findObject(entry{key, items, item}, p); ok {
-			return found, true
-		}
+		t.index(entry{key, items, item})
 	}
-	return entry{}, false
 }
 
 // field returns the key and value of a mapping's field, nil where it has none.

@@ -62,13 +62,13 @@ func (r *remover) flowRun(items []flowItem, i, j int) {
 }
 
 // flowItems finds the entries of a sequence in flow style.
-func (t *Text) flowItems(seq *yaml.Node) ([]flowItem, error) {
-	s := flowScanner{text: t.bytes, at: t.offset(seq), item: flowItem{start: -1}}
+func (r *remover) flowItems(seq *yaml.Node) ([]flowItem, error) {
+	s := flowScanner{text: r.bytes, at: r.offset(seq), item: flowItem{start: -1}}
 	if !s.run() || len(s.items) != len(seq.Content) {
 		return nil, fmt.Errorf("the entries of the list at line %d cannot be told apart", seq.Line)
 	}
 	for i, n := range seq.Content {
-		if t.offset(n) != s.items[i].start {
+		if r.offset(n) != s.items[i].start {
 			return nil, fmt.Errorf("the entry at line %d cannot be told from what is around it", n.Line)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,7 +15,7 @@ import (
 // all its entries and is then []; any other would get another meaning, so that
 // is an error, as is an entry that cannot be told from what is around it.
 func (t *Text) Remove(places []Place) ([]byte, error) {
-	r := &remover{Text: t, gone: map[*yaml.Node]bool{}, drop: make([]bool, len(t.bytes)), insert: map[int]string{}}
+	r := &remover{Text: t, gone: map[*yaml.Node]bool{}, drop: make([]bool, len(t.bytes)), above: make([]int, t.count()), insert: map[int]string{}}
 	var lists []entry // one for each sequence, in order
 	known := map[*yaml.Node]bool{}
 	for _, p := range places {
@@ -48,7 +49,26 @@ type remover struct {
 	*Text
 	gone   map[*yaml.Node]bool
 	drop   []bool         // by byte
+	above  []int          // of a line that goes: one before it, and all in between go
 	insert map[int]string // before the byte at an offset
+
+	last struct { // what offset was asked for
+		linePos
+		at int
+	}
+}
+
+// offset returns where a node begins. It goes on from where it was, so that all
+// nodes of a long line take one walk of it.
+func (r *remover) offset(n *yaml.Node) int {
+	if n.Line != r.last.line || n.Column < r.last.column {
+		r.last.linePos, r.last.at = linePos{n.Line, 1}, r.lines[n.Line-1]
+	}
+	for ; r.last.column < n.Column && r.last.at < len(r.bytes); r.last.column++ {
+		_, size := utf8.DecodeRune(r.bytes[r.last.at:])
+		r.last.at += size
+	}
+	return r.last.at
 }
 
 // emptyLists are lists that mean the same without entries as without the last
@@ -89,21 +109,26 @@ func (r *remover) writeEmpty(key *yaml.Node) error {
 	return nil
 }
 
-// lines drops the lines from first to last, and of two blank lines that then meet
-// the second. begins says that nothing of the list stands before, so that the
-// blank line behind parted what is gone from what stays.
+// dropLines drops the lines from first to last, and of two blank lines that then
+// meet the second. begins says that nothing of the list stands before, so that
+// the blank line behind parted what is gone from what stays.
 func (r *remover) dropLines(first, last int, begins bool) {
-	r.dropRange(r.lines[first], r.lines[last+1])
 	before := first - 1
 	for before >= 0 && r.dropped(before) {
-		before--
+		before = r.above[before]
 	}
 	parted := begins || before < 0 || r.blank(before)
 	switch {
 	case parted && last+1 < r.count() && r.blank(last+1):
-		r.dropRange(r.lines[last+1], r.lines[last+2])
+		last++
 	case before >= 0 && r.blank(before) && last+1 == r.count():
 		r.dropRange(r.lines[before], r.lines[before+1])
+		before--
+		r.above[before+1] = before
+	}
+	r.dropRange(r.lines[first], r.lines[last+1])
+	for line := first; line <= last; line++ {
+		r.above[line] = before
 	}
 }
 

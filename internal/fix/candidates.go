@@ -124,11 +124,11 @@ func (m *maker) copiesOf(in *compiler.Input) []candidate {
 
 // sameText returns an error unless two objects are the same, value for value.
 func sameText(a, b candidate) error {
-	t, err := edit.Parse(a.file.New)
+	t, err := a.file.parse()
 	if err != nil {
 		return err
 	}
-	u, err := edit.Parse(b.file.New)
+	u, err := b.file.parse()
 	if err != nil {
 		return err
 	}

@@ -50,13 +50,13 @@ func (m *maker) file(path string) (*File, error) {
 
 func sameFile(a, b *File) bool { return os.SameFile(a.info, b.info) }
 
-// edit takes cs out of f, all or none. It reports whether it did.
-func (m *maker) edit(f *File, cs []candidate) bool {
+// cut takes cs out of f, all or none. It reports whether it did.
+func (m *maker) cut(f *File, cs []candidate) bool {
 	var places []edit.Place
 	for _, c := range cs {
 		places = append(places, c.place)
 	}
-	text, err := edit.Parse(f.New)
+	text, err := f.parse()
 	if err == nil {
 		var after []byte
 		if after, err = text.Remove(places); err == nil {
@@ -66,4 +66,15 @@ func (m *maker) edit(f *File, cs []candidate) bool {
 	}
 	m.keep("%s stays as it is: %v", f.Path, err)
 	return false
+}
+
+// parse returns what f holds, read once.
+func (f *File) parse() (*edit.Text, error) {
+	if f.text == nil {
+		var err error
+		if f.text, err = edit.Parse(f.Old); err != nil {
+			return nil, err
+		}
+	}
+	return f.text, nil
 }

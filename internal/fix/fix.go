@@ -37,7 +37,7 @@ type Options struct {
 // Plan is what is to change. Nothing of it is written yet.
 type Plan struct {
 	Files   []File    // that change, sorted by path
-	Removed []Removed // in the order of files and lines
+	Removed []Removed // in the order of files and lines, as they were
 	// Kept says what could go and stays: what cannot be edited, or is so for IPv4
 	// or the addresses given for a name alone.
 	Kept []string
@@ -48,7 +48,7 @@ type Plan struct {
 
 // Removed is one rule, entry or copy that goes.
 type Removed struct {
-	Pos  model.Pos  // in the file as it was when this was found
+	Pos  model.Pos  // in the file as it was
 	Name string     // of the policy, rule, peer or port entry
 	Code model.Code // of the finding, "" of a copy
 	Why  string
@@ -61,6 +61,7 @@ type File struct {
 
 	real string // without links
 	info os.FileInfo
+	text *edit.Text // of Old
 }
 
 // Empty reports whether the file will hold nothing but comments.
@@ -68,10 +69,6 @@ func (f *File) Empty() bool {
 	t, err := edit.Parse(f.New)
 	return err == nil && t.Empty()
 }
-
-// maxRounds bounds how often what is left is looked at again. What is removed
-// decides nothing, so the second round should find nothing.
-const maxRounds = 4
 
 // ErrInvalid says that the input has errors, so that it is not known what it
 // means, and was not touched.
@@ -86,16 +83,12 @@ func Make(ctx context.Context, in *compiler.Input, r *verify.Report, o Options) 
 	}
 	m := &maker{Options: o, before: in.Policies, files: map[string]*File{}, kept: map[string]bool{}}
 	p := &Plan{Input: in, Report: r}
-	for range maxRounds {
-		clear(m.kept) // places in files are those of the last round
-		removed, err := m.round(ctx, p.Input, p.Report)
-		if err != nil {
-			return nil, err
-		}
-		if len(removed) == 0 {
-			break
-		}
-		p.Removed = append(p.Removed, removed...)
+	var err error
+	if p.Removed, err = m.edit(ctx, in, r); err != nil {
+		return nil, err
+	}
+	// Once is enough: what goes decides nothing, so nothing else can go without it.
+	if len(p.Removed) > 0 {
 		if err := m.prove(ctx, p); err != nil {
 			return nil, err
 		}
@@ -155,8 +148,8 @@ func (m *maker) open(path string) (io.ReadCloser, error) {
 	return os.Open(path)
 }
 
-// round edits once and returns what goes.
-func (m *maker) round(ctx context.Context, in *compiler.Input, r *verify.Report) ([]Removed, error) {
+// edit takes out of the files what can go, and returns it.
+func (m *maker) edit(ctx context.Context, in *compiler.Input, r *verify.Report) ([]Removed, error) {
 	found, err := m.deadOf(ctx, in, r)
 	if err != nil {
 		return nil, err
@@ -170,7 +163,7 @@ func (m *maker) round(ctx context.Context, in *compiler.Input, r *verify.Report)
 	}
 	var removed []Removed
 	for real, cs := range byFile {
-		if m.edit(m.files[real], cs) {
+		if m.cut(m.files[real], cs) {
 			for _, c := range cs {
 				removed = append(removed, c.Removed)
 			}

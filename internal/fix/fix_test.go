@@ -182,7 +182,7 @@ func TestKept(t *testing.T) {
 		{"anchor", strings.Replace(named("q", redundant), "to: [", "to: &nets [", 1), "q.yaml stays as it is: line 10 has an anchor or an alias of one"},
 		{"lone CR", strings.Replace(named("q", redundant), "# redundant\n", "\r", 1), "q.yaml stays as it is: some of its lines end in a lone CR"},
 		{"one family", strings.Replace(named("q", redundant), "[{cidr: 10.0.0.0/8}]", "[{cidr: 0.0.0.0/0}]", 1) + "    - action: allow\n      to: [{fqdn: x.example}]\n",
-			"q.yaml:11:7: TrafficPolicy/a/q#egress[1] stays, it is dead for IPv4 alone"},
+			"q.yaml:13:7: TrafficPolicy/a/q#egress[2] stays, it is dead for IPv4 alone"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tree(t, map[string]string{"p.yaml": strings.Replace(named("p", redundant), "selector: {}", "selector: {matchLabels: {of: p}}", 1), "q.yaml": strings.Replace(c.text, "selector: {}", "selector: {matchLabels: {of: q}}", 1)})
@@ -223,6 +223,36 @@ func TestInvalid(t *testing.T) {
 	tree(t, map[string]string{"p.yaml": named("p", redundant), "q.yaml": strings.Replace(named("q", redundant), "priority: 100", "priority: 0", 1)})
 	if _, err := plan(t.Context(), compiler.Options{}, "."); !errors.Is(err, ErrInvalid) {
 		t.Errorf("error %v, want ErrInvalid", err)
+	}
+}
+
+// What is not proven is not done: the file that is edited says something else than
+// the one that was judged.
+func TestNotProven(t *testing.T) {
+	tree(t, map[string]string{"p.yaml": named("p", redundant)})
+	load := compiler.LoadOptions{Policies: []string{"p.yaml"}}
+	in, err := compiler.Load(t.Context(), load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lint := func(ctx context.Context, in *compiler.Input) (*verify.Report, error) {
+		return verify.Lint(ctx, in, verify.LintOptions{})
+	}
+	r, err := lint(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lives := strings.Replace(named("p", redundant), "10.0.0.0/8", "10.0.0.0/9", 1)
+	if err := os.WriteFile("p.yaml", []byte(lives), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Make(t.Context(), in, r, Options{Load: load, Report: lint})
+	const want = "it is not proven that no verdict changes: egress, 10.128.0.0 TCP 0: decided by TrafficPolicy/a/p#egress[0], and would be by no rule"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want one with %q", err, want)
+	}
+	if got := read(t, "p.yaml"); got != lives {
+		t.Errorf("p.yaml is\n%s", got)
 	}
 }
 
