@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
@@ -20,6 +21,12 @@ const (
 	Refuted Outcome = "refuted"
 	// Vacuous: the assertion speaks of no packet.
 	Vacuous Outcome = "vacuous"
+)
+
+// Why nothing is enforced on a pod, as simulate names it.
+const (
+	NotEnrolled = "not-enrolled"
+	HostNetwork = "host-network"
 )
 
 // Proofs is what becomes of all assertions. Its JSON form is a contract.
@@ -69,7 +76,7 @@ type ProofWitness struct {
 	// In lists the unresolved names that hold the remote address; no other does.
 	In      []model.Atom `json:"in,omitempty"`
 	Verdict string       `json:"verdict"`
-	By      string       `json:"by"` // a rule, DefaultDeny or NotSelected
+	By      string       `json:"by"` // a rule, DefaultDeny, NotSelected, NotEnrolled or HostNetwork
 
 	condition string
 }
@@ -259,12 +266,12 @@ func (p *prover) refute(a *compiler.Assertion, c *provenPods, regions map[model.
 			return nil, err
 		}
 		list = cl.list
-		cmp := comparison{
+		against := comparison{
 			a:     side{regions[f], func(rule int32) label { return label(rule + 1) }},
 			b:     side{cl.table, verdictLabel(list)},
 			judge: func(about, l label) verdictKind { return wrong(about > 0, l.allows(), a.Allow) },
 		}
-		if err := cmp.run(found.add); err != nil {
+		if err := against.run(found.add); err != nil {
 			return nil, err
 		}
 	}
@@ -282,7 +289,7 @@ func (p *prover) refute(a *compiler.Assertion, c *provenPods, regions map[model.
 		Witness:   witnessOf(c.example, a.Direction, w.Packet),
 		In:        w.In,
 		Verdict:   verdictName(!a.Allow),
-		By:        deciderName(list, w.b),
+		By:        cmp.Or(c.free, deciderName(list, w.b)),
 		condition: best.when.String(),
 	}, nil
 }
