@@ -272,6 +272,9 @@ func TestPatch(t *testing.T) {
 				t.Skip(err)
 			}
 			tree(t, files)
+			if err := os.Symlink("p.yaml", "a-link.yaml"); err != nil {
+				t.Skip(err)
+			}
 			p := mustPlan(t, ".")
 			if len(p.Files) != len(files) {
 				t.Fatalf("%d files change, want %d: %q", len(p.Files), len(files), p.Kept)

@@ -12,10 +12,14 @@ import (
 )
 
 // WritePatch writes the plan as a unified diff, which patch -p1 and git apply take
-// in the working directory; of a file that is not below it, in /.
+// in the working directory; of a file that is not below it, in /. A link is not
+// patched, but the file that it leads to.
 func (p *Plan) WritePatch(w io.Writer) error {
 	dir, err := os.Getwd()
 	if err != nil {
+		return err
+	}
+	if dir, err = realPath(dir); err != nil {
 		return err
 	}
 	for i := range p.Files {
@@ -27,22 +31,19 @@ func (p *Plan) WritePatch(w io.Writer) error {
 }
 
 func (f *File) writePatch(w io.Writer, dir string) error {
-	name := patchName(dir, f.Path)
+	name := patchName(dir, f.real)
 	text := diff.Diff("a", f.Old, "b", f.New)
 	_, hunks, _ := bytes.Cut(text, []byte("\n@@"))
 	_, err := fmt.Fprintf(w, "--- %s\n+++ %s\n@@%s", quotedName("a/"+name), quotedName("b/"+name), hunks)
 	return err
 }
 
-// patchName returns the path of a file from dir, or from / if it is not below.
+// patchName returns the name of the file at an absolute path from dir, or from / if
+// it is not below.
 func patchName(dir, path string) string {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		abs = path
-	}
-	rel, err := filepath.Rel(dir, abs)
+	rel, err := filepath.Rel(dir, path)
 	if err != nil || !filepath.IsLocal(rel) {
-		rel = strings.TrimPrefix(abs, filepath.VolumeName(abs))
+		rel = strings.TrimPrefix(path, filepath.VolumeName(path))
 	}
 	return strings.TrimLeft(filepath.ToSlash(rel), "/")
 }
