@@ -26,7 +26,8 @@ ingress of its destination allow it; flows from and to addresses are judged at t
 pods' end alone, and pods may be among these addresses.
 
 X and Y are each NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address,
-or svc:NAMESPACE/NAME, the addresses of a Service. Traffic between two ends that no
+or svc:NAMESPACE/NAME, the addresses of a Service; Y also a domain name that --resolve
+has addresses of. Traffic between two ends that no
 policy governs is open, and is left out unless both are asked for. So is that of a
 pod to itself and of a node to its pods. Pods on their node's network are addresses.`,
 		Example: `  trafficpolicy reach -f policies/ -i cluster.json

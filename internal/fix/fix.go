@@ -78,7 +78,7 @@ var ErrInvalid = errors.New("not fixed: the input has errors, mend these first")
 // error wraps ErrInvalid where in is invalid; any other says why it could not be
 // judged or proven.
 func Make(ctx context.Context, in *compiler.Input, r *verify.Report, o Options) (*Plan, error) {
-	if invalid(in) {
+	if firstError(in) != nil {
 		return nil, ErrInvalid
 	}
 	m := &maker{Options: o, before: in.Policies, files: map[string]*File{}, kept: map[string]bool{}}
@@ -106,10 +106,15 @@ func Make(ctx context.Context, in *compiler.Input, r *verify.Report, o Options) 
 	return p, nil
 }
 
-// invalid reports whether in has an error about a policy, or about a text of
-// which it is not known what stands in it.
-func invalid(in *compiler.Input) bool {
-	return slices.ContainsFunc(in.Findings, func(f model.Finding) bool { return f.Severity == model.Error && !in.OfInventory(&f) })
+// firstError returns the first error of in that is about a policy, or about a text
+// of which it is not known what stands in it; nil without one.
+func firstError(in *compiler.Input) *model.Finding {
+	for i := range in.Findings {
+		if f := &in.Findings[i]; f.Severity == model.Error && !in.OfInventory(f) {
+			return f
+		}
+	}
+	return nil
 }
 
 // maker makes a plan.
@@ -129,8 +134,8 @@ func (m *maker) prove(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
-	if invalid(after) {
-		return fmt.Errorf("nothing was changed: the files would be invalid: %s: %s", after.Findings[0].Pos(), after.Findings[0].Message)
+	if f := firstError(after); f != nil {
+		return fmt.Errorf("nothing was changed: the files would be invalid: %s: %s", f.Pos(), f.Message)
 	}
 	if err := verify.Unchanged(ctx, m.before, after.Policies, m.Compile); err != nil {
 		return fmt.Errorf("nothing was changed: it is not proven that no verdict changes: %w", err)
