@@ -173,7 +173,7 @@ func (o *order) tell(ctx context.Context, groups []*group, minimal *round) error
 			}
 			if subjects == nil {
 				var err error
-				if subjects, err = o.a.space().Exact(p); err != nil {
+				if subjects, err = o.a.space().Exact(nil, p); err != nil {
 					o.skip(g, err)
 					break
 				}
