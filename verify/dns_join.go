@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify/pods"
@@ -91,7 +92,7 @@ func (j *dnsJoin) pods(p *groupPair) []pods.Pod {
 	}
 	found, err := p.pods(j.a.space())
 	if err != nil {
-		j.a.warn("not checked for TP301: %v", err)
+		j.a.unchecked(dnsCodes, err, slices.Concat(p.a.policies, p.b.policies)...)
 		return nil
 	}
 	return found

@@ -13,7 +13,7 @@ func deadRules(ctx context.Context, a *Analysis) ([]model.Finding, error) {
 	var out []model.Finding
 	err := a.inEach(ctx, func(o, said *order) {
 		o.eachRule(func(r model.RuleRef, f *ruleFate) {
-			if f.isDead() && !said.fate(r).isDead() {
+			if f.isDead() && !f.unsure && !said.fate(r).isDead() {
 				out = append(out, o.deadRule(r, f))
 			}
 		})

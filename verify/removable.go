@@ -47,11 +47,11 @@ func Removable(ctx context.Context, policies []*model.Policy, o compiler.Options
 // differs, or why that cannot be told.
 //
 // It suffices to ask, for each policy P with fewer rules, the pods with a minimal
-// set of policies among those that P selects. A packet that a removed rule of P
-// decides at some pod it decides, too, at the minimal pod that has none but
-// policies of that pod: nothing before it matched there either. So P decides the
-// packet at both. What P decides there in after is the first of its rules left
-// that matches, again at both.
+// set of policies before P among those that P selects. A packet that a removed rule
+// of P decides at some pod it decides, too, at the minimal pod that has before P
+// none but policies of that pod: nothing before it matched there either. So P
+// decides the packet at both. What P decides there in after is the first of its
+// rules left that matches, again at both.
 func Unchanged(ctx context.Context, before, after []*model.Policy, o compiler.Options) error {
 	u := &unchanged{options: inAnyCluster(o), after: map[*model.Policy]*model.Policy{}, ids: map[*model.Policy]label{}}
 	u.resolver = compiler.NewResolver(&model.Inventory{}, u.options)
@@ -72,7 +72,8 @@ func Unchanged(ctx context.Context, before, after []*model.Policy, o compiler.Op
 		if samePolicy(p, after[i]) {
 			continue
 		}
-		minimal, err := s.Minimal(p)
+		earlier := func(q *model.Policy) bool { return model.ComparePolicies(q, p) < 0 }
+		minimal, err := s.MinimalAmong(earlier, p)
 		if err != nil {
 			return err
 		}

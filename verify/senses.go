@@ -56,7 +56,7 @@ func (a *Analysis) possible(ctx context.Context) ([]subject, error) {
 	known, key := map[string]bool{}, a.policyKeys()
 	for _, g := range groups {
 		if g.err != nil {
-			a.warn("%s: not checked for TP301, TP302, TP501 and TP504: %v", g.policies[0].Ref(), g.err)
+			a.unchecked(possibleCodes, g.err, g.policies...)
 			continue
 		}
 		for i := range g.minimal {

@@ -60,7 +60,8 @@ does what --only or --disable leaves out. All files must be of one cluster.
 
 No finding at or above --fail-on: exit 0, else exit 1. Silence about a policy
 means that the checks that ran found nothing; without an inventory those that
-need one do not run.`,
+need one do not run. Where a check cannot judge a policy, a warning says so, and
+the exit is 2 whatever was found, unless --only or --disable leaves its codes out.`,
 		Example: `  trafficpolicy lint policies/
   kubectl get trafficpolicies,globaltrafficpolicies -A -o yaml | trafficpolicy lint -
   trafficpolicy lint policies/ -i cluster.json --fail-on warning
@@ -90,10 +91,14 @@ var reportForms = map[string]func(w io.Writer, r *verify.Report, o reportOptions
 	"sarif": func(w io.Writer, r *verify.Report, _ reportOptions) error {
 		help := func(c model.Code) string { return docs.Check(string(c)) }
 		meaning := func(c model.Code) string { return docs.Meaning(string(c)) }
-		return report.SARIF(w, r.Findings, report.SARIFOptions{Version: version.Module(), Help: help, Meaning: meaning})
+		return report.SARIF(w, r.Findings, report.SARIFOptions{Version: version.Module(), Help: help, Meaning: meaning, Unchecked: uncheckedLines(r.Unchecked)})
 	},
-	"junit":  func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.JUnit(w, r.Findings) },
-	"github": func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.GitHub(w, r.Findings) },
+	"junit": func(w io.Writer, r *verify.Report, _ reportOptions) error {
+		return report.JUnit(w, r.Findings, uncheckedLines(r.Unchecked))
+	},
+	"github": func(w io.Writer, r *verify.Report, _ reportOptions) error {
+		return report.GitHub(w, r.Findings, uncheckedLines(r.Unchecked))
+	},
 	"gitlab": func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.GitLab(w, r.Findings) },
 }
 
@@ -143,10 +148,15 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 	}
 	c.warnLint(in, r)
 	err = c.output(f.outputFile, write)
-	if err == nil && failOn != nil && r.Summary.AtLeast(*failOn) > 0 {
+	switch {
+	case err != nil:
+		return err
+	case len(r.Unchecked) > 0:
+		return errUnchecked
+	case failOn != nil && r.Summary.AtLeast(*failOn) > 0:
 		return errFailed
 	}
-	return err
+	return nil
 }
 
 // applyBaseline takes out of r what a baseline holds, and writes one if asked to.
@@ -253,9 +263,22 @@ func (c *command) warnLint(in *compiler.Input, r *verify.Report) {
 	if r.HiddenInvalid > 0 {
 		c.warnf("errors of the input that --only or --disable hides: %d; what they are about was not checked", r.HiddenInvalid)
 	}
-	for _, w := range r.Warnings {
-		c.warnf("%s", w)
+	c.warnUnchecked(r.Unchecked)
+}
+
+// warnUnchecked says on stderr what could not be judged.
+func (c *command) warnUnchecked(us []verify.Unchecked) {
+	for _, line := range uncheckedLines(us) {
+		c.warnf("%s", line)
 	}
+}
+
+func uncheckedLines(us []verify.Unchecked) []string {
+	var lines []string
+	for i := range us {
+		lines = append(lines, us[i].String())
+	}
+	return lines
 }
 
 // writeText writes the findings and a line that counts them.
@@ -263,7 +286,11 @@ func writeText(w io.Writer, r *verify.Report, o reportOptions) error {
 	if err := report.Text(w, r.Findings, report.TextOptions{Color: o.color}); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, summaryLine(&r.Summary, o.skipped))
+	line := summaryLine(&r.Summary, o.skipped)
+	if len(r.Unchecked) > 0 {
+		line += ": not everything could be checked, see the warnings"
+	}
+	_, err := fmt.Fprintln(w, line)
 	return err
 }
 

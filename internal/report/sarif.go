@@ -28,6 +28,8 @@ type SARIFOptions struct {
 	// Help returns the Markdown page of a code, and Meaning what a finding of it
 	// means in one paragraph; nil for none.
 	Help, Meaning func(model.Code) string
+	// Unchecked says what could not be judged, a line each: the run did not succeed.
+	Unchecked []string
 }
 
 // The part of SARIF 2.1.0 (OASIS, section numbers in comments) that a report of
@@ -118,13 +120,16 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 	for i := range order {
 		order[i] = i
 	}
-	inv := sarifInvocation{ExecutionSuccessful: true}
+	inv := sarifInvocation{ExecutionSuccessful: len(o.Unchecked) == 0}
+	for _, text := range o.Unchecked {
+		inv.notify("error", text)
+	}
 	if len(fs) > maxSARIFResults {
 		slices.SortStableFunc(order, func(a, b int) int { return int(fs[b].Severity) - int(fs[a].Severity) })
 		order = order[:maxSARIFResults]
 		slices.Sort(order)
 		text := fmt.Sprintf("%d findings of lower severity are not in this report", len(fs)-maxSARIFResults)
-		inv.ToolExecutionNotifications = []sarifNotification{{Level: "warning", Message: sarifMessage{Text: text}}}
+		inv.notify("warning", text)
 	}
 	rules, index := sarifRules(fs, o)
 	run := sarifRun{
@@ -149,6 +154,10 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 		Version: "2.1.0",
 		Runs:    []sarifRun{run},
 	})
+}
+
+func (i *sarifInvocation) notify(level, text string) {
+	i.ToolExecutionNotifications = append(i.ToolExecutionNotifications, sarifNotification{Level: level, Message: sarifMessage{Text: text}})
 }
 
 // sarifRules describes the codes that occur, in order of code, and returns the

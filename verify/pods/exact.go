@@ -38,8 +38,8 @@ func (s *Space) Exact(counts Counts, p *model.Policy) ([]Pod, error) {
 	n := 1
 	var err error
 	for _, cs := range choices {
-		if n *= len(cs); n > MaxPods {
-			n, err = maxPartial, tooMany([]*model.Policy{p}, &TooManyError{Keys: keysOfMany(axes, choices)})
+		if n *= len(cs); n > s.Limit {
+			n, err = min(n, maxPartial), tooMany([]*model.Policy{p}, &TooManyError{Keys: keysOfMany(axes, choices)})
 			break
 		}
 	}

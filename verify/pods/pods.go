@@ -25,8 +25,8 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// MaxPods bounds the pods with different policies that have to be looked at for
-// one policy or pair. It takes fourteen keys that have nothing to do with each
+// MaxPods bounds the pods with different policies that can be looked at for one
+// policy or pair. It takes fourteen keys that have nothing to do with each
 // other, each of which one policy wants and another one does not.
 const MaxPods = 1 << 14
 
@@ -38,12 +38,12 @@ type TooManyError struct {
 }
 
 func (e *TooManyError) Error() string {
-	return strings.Join(e.Policies, " and ") + ": " + e.Reason()
+	return fmt.Sprintf("%s: %s (keys %s)", strings.Join(e.Policies, " and "), e.Reason(), shorten(e.Keys))
 }
 
-// Reason is the error without the names of the policies.
+// Reason is the error without the policies and keys.
 func (e *TooManyError) Reason() string {
-	return fmt.Sprintf("more label assignments matter than the %d that can be looked at (keys %s)", MaxPods, shorten(e.Keys))
+	return fmt.Sprintf("more label assignments matter than the %d that can be looked at", MaxPods)
 }
 
 // shorten names the first few keys.
@@ -70,6 +70,10 @@ func (p *Pod) String() string { return p.Namespace + "?" + p.Labels.String() }
 // Space is all pods that could exist under a set of policies. It is safe for
 // concurrent use.
 type Space struct {
+	// Limit bounds the pods of one answer; it is MaxPods unless changed before the
+	// first question.
+	Limit int
+
 	index  *compiler.PolicyIndex
 	scopes map[string]*scope
 	free   string
@@ -88,7 +92,7 @@ type policySet struct {
 
 // NewSpace returns the pods that could exist under policies.
 func NewSpace(policies []*model.Policy) *Space {
-	s := &Space{index: compiler.NewPolicyIndex(policies), scopes: map[string]*scope{}, free: "any"}
+	s := &Space{Limit: MaxPods, index: compiler.NewPolicyIndex(policies), scopes: map[string]*scope{}, free: "any"}
 	byScope := map[string][]*model.Policy{"": nil}
 	for _, p := range policies {
 		ns, _ := NamespaceOf(p)
@@ -194,7 +198,7 @@ func (s *Space) MinimalAmong(counts Counts, ps ...*model.Policy) ([]Pod, error) 
 	}
 	sc := s.scopes[ns]
 	axes := sc.axes(conds, sc.negative(conds, counts))
-	found, err := newProblem(axes, sc.varying(axes, counts)).minimal()
+	found, err := newProblem(axes, sc.varying(axes, counts)).minimal(s.Limit)
 	if err != nil {
 		return nil, tooMany(ps, err)
 	}

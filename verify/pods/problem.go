@@ -57,12 +57,13 @@ func (p *problem) choicesOf(a *axis, asking []int) []choice {
 }
 
 // minimal returns, for each minimal set of selectors that can be met, the option
-// of each axis that it takes. The error is a *TooManyError without policies.
-func (p *problem) minimal() ([][]int, error) {
+// of each axis that it takes. The error is a *TooManyError without policies, also
+// where there are more than limit.
+func (p *problem) minimal(limit int) ([][]int, error) {
 	if len(p.varying) == 0 {
 		return [][]int{make([]int, len(p.axes))}, nil
 	}
-	s := &search{choices: p.choices}
+	s := &search{choices: p.choices, limit: limit}
 	open := make([]int, len(p.axes))
 	for i := range open {
 		open[i] = i
@@ -94,20 +95,18 @@ func (p *problem) manyKeys(left set, open []int) []string {
 // options returns the options of an answer, of those that leave the same selectors
 // the first ones: that is without the label, if it makes no difference.
 func (p *problem) options(f *answer) []int {
-	all := fullSet(len(p.varying))
-	gone := all.minus(f.left)
-	for axis := len(p.choices) - 1; axis >= 0; axis-- {
-		others := newSet(len(p.varying))
-		for i, c := range f.chosen {
-			if i != axis {
-				others.join(p.choices[i][c].rids)
-			}
-		}
-		need := gone.minus(others)
-		f.chosen[axis] = slices.IndexFunc(p.choices[axis], func(c choice) bool { return need.within(c.rids) && c.rids.within(gone) })
+	gone := fullSet(len(p.varying)).minus(f.left)
+	before := make([]set, len(p.choices)+1) // by axis: gone by the axes before it
+	before[0] = newSet(len(p.varying))
+	for i, c := range f.chosen {
+		before[i+1] = before[i].plus(p.choices[i][c].rids)
 	}
 	options := make([]int, len(f.chosen))
-	for i, c := range f.chosen {
+	after := newSet(len(p.varying)) // gone by the axes behind
+	for i := len(f.chosen) - 1; i >= 0; i-- {
+		need := gone.minus(before[i]).minus(after)
+		c := slices.IndexFunc(p.choices[i], func(c choice) bool { return need.within(c.rids) && c.rids.within(gone) })
+		after.join(p.choices[i][c].rids)
 		options[i] = p.choices[i][c].option
 	}
 	return options

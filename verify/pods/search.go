@@ -9,6 +9,7 @@ const maxWork = 1 << 26
 // bound.
 type search struct {
 	choices [][]choice // by axis
+	limit   int        // on answers
 	work    int
 	gaveUp  bool // what was found is not all
 }
@@ -202,6 +203,6 @@ func (s *search) product(a, b []answer) []answer {
 
 // tooMuch reports whether the search has to be given up, with n answers so far.
 func (s *search) tooMuch(n int) bool {
-	s.gaveUp = s.gaveUp || n > MaxPods || s.work > maxWork
+	s.gaveUp = s.gaveUp || n > s.limit || s.work > maxWork
 	return s.gaveUp
 }

@@ -1,6 +1,9 @@
 package pods
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // set is a set of small numbers. Two that are used together have one length.
 type set []uint64
@@ -32,6 +35,12 @@ func (s set) join(t set) {
 	for i, w := range t {
 		s[i] |= w
 	}
+}
+
+func (s set) plus(t set) set {
+	out := slices.Clone(s)
+	out.join(t)
+	return out
 }
 
 func (s set) minus(t set) set {
