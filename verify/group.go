@@ -64,13 +64,23 @@ func (g *group) before() pods.Counts {
 	}
 }
 
+// exact returns the pods that tell who takes the packets of rules of g: see
+// [pods.Space.Exact].
+func (g *group) exact(s *pods.Space) ([]pods.Pod, error) {
+	found, err := s.Exact(g.before(), g.policies[0])
+	if err != nil {
+		found, err = s.Exact(touching(g.before(), g.policies), g.policies[0])
+	}
+	return found, err
+}
+
 // reaching returns the pods that have to be looked at to know which rules of g are
 // reached, and whether they are all that matter to whatever is asked about g.
 func (g *group) reaching(s *pods.Space) (reaching []pods.Pod, all bool, err error) {
 	if g.err == nil {
 		return g.minimal, true, nil
 	}
-	reaching, err = s.MinimalAmong(g.before(), g.policies[0])
+	reaching, err = s.MinimalAmong(touching(g.before(), g.policies), g.policies[0])
 	return reaching, false, err
 }
 

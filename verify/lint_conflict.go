@@ -75,6 +75,9 @@ func (c *conflictFinder) pods(p *groupPair) ([]pods.Pod, error) {
 	smaller := func(q *model.Policy) bool { return q.Priority < a.Priority }
 	found, err := c.analysis.space().MinimalAmong(smaller, a, b)
 	if err != nil {
+		found, err = c.analysis.space().MinimalAmong(touching(smaller, p.a.policies), a, b)
+	}
+	if err != nil {
 		found, _ = c.analysis.space().MinimalAmong(func(*model.Policy) bool { return false }, a, b)
 	}
 	return found, err

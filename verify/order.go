@@ -183,7 +183,7 @@ func (o *order) tell(ctx context.Context, groups []*group, minimal *round) error
 			}
 			if subjects == nil {
 				var err error
-				if subjects, err = o.a.space().Exact(g.before(), p); err != nil {
+				if subjects, err = g.exact(o.a.space()); err != nil {
 					untold[g] = err
 				}
 			}

@@ -221,7 +221,7 @@ func TestLintIsOracleOfManyKeys(t *testing.T) {
 // that is not so, and that for what it does not say it says that it cannot.
 func TestLintIsLoud(t *testing.T) {
 	for _, n := range []int{1, 2} {
-		compareLint(t, synth.DenseKeys, soak(t, 150), func(t *testing.T, q *question) string {
+		compareLint(t, synth.DenseKeys, soak(t, 600), func(t *testing.T, q *question) string {
 			q.maxPods = n
 			return silence(t, q)
 		})

@@ -24,7 +24,7 @@ func TestProveAgainstOracle(t *testing.T) {
 			t.Parallel()
 			outcomes := map[Outcome]int{}
 			for seed := shard; seed < n; seed += shards {
-				c := synth.Dense(seed)
+				c := drawDense(seed)
 				err := checkProve(c, outcomes)
 				if err == nil {
 					continue

@@ -51,7 +51,7 @@ func TestUnchecked(t *testing.T) {
 		for i := range n {
 			k := fmt.Sprintf("k%02d", i)
 			s.MatchExpressions = append(s.MatchExpressions, requirement(k, model.In, "1", "2"))
-			others = append(others, egressPolicy("o"+k, 10, model.Selector{MatchLabels: labels(k, "2")}, cidrRule(model.Allow, "13.0.0.0/8")))
+			others = append(others, egressPolicy("o"+k, 10, model.Selector{MatchLabels: labels(k, "2")}, cidrRule(model.Allow, "10.3.0.0/16")))
 		}
 		return s, others
 	}
@@ -68,12 +68,20 @@ func TestUnchecked(t *testing.T) {
 			[]string{"TP101 d#egress[1]", "TP104 d#egress[2]"}, nil},
 		{"more before it", append(eitherWay(4, 10, cidrRule(model.Allow, "10.3.0.0/16")), d), "d",
 			nil, []string{"TP101", "TP102", "TP103", "TP104", "TP203"}},
+		{"more before it, for other packets", append(eitherWay(4, 10, cidrRule(model.Allow, "11.0.0.0/8")), d), "d",
+			[]string{"TP101 d#egress[1]"}, []string{"TP104"}},
+		{"more before it, for names", append(eitherWay(4, 10, model.Rule{Peers: []model.Peer{{Kind: model.PeerFQDN, FQDN: "x.example"}}}), d), "d",
+			nil, []string{"TP101", "TP102", "TP103", "TP104", "TP203"}},
+		{"more before it, for everyone", append(eitherWay(4, 10, model.Rule{Action: model.Allow}), d), "d",
+			nil, []string{"TP101", "TP102", "TP103", "TP104", "TP203"}},
 		{"more behind it", append(eitherWay(4, 600, cidrRule(model.Deny, "11.0.0.0/8")), d), "d",
 			[]string{"TP101 d#egress[1]"}, []string{"TP104"}},
 		{"more before it, of the other direction", append(ingressOnly(eitherWay(4, 10, cidrRule(model.Allow, "11.0.0.0/8"))), d), "d",
 			[]string{"TP101 d#egress[1]"}, []string{"TP104"}},
 		{"more of smaller priority than a pair", append(eitherWay(4, 10, cidrRule(model.Allow, "12.0.0.0/8")), d, e), "e",
 			nil, []string{"TP101", "TP102", "TP103", "TP104", "TP201", "TP202", "TP203"}},
+		{"more of smaller priority than a pair, for other packets", append(eitherWay(4, 10, cidrRule(model.Allow, "13.0.0.0/8")), d, e), "e",
+			[]string{"TP101 e#egress[0]", "TP102 e#egress[1]", "TP201 d e", "TP203 e"}, nil},
 		{"more of another priority than a pair", append(eitherWay(4, 600, cidrRule(model.Deny, "12.3.0.0/16")), d, e), "e",
 			[]string{"TP101 e#egress[0]", "TP102 e#egress[1]", "TP201 d e", "TP203 e"}, nil},
 		{"more pods that tell who takes its packets", append(slices.Clone(others), two), "two",

@@ -21,15 +21,6 @@ func fullSet(n int) set {
 
 func (s set) add(i int) { s[i/64] |= 1 << (i % 64) }
 
-func (s set) empty() bool {
-	for _, w := range s {
-		if w != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // join adds the numbers of t to s.
 func (s set) join(t set) {
 	for i, w := range t {
