@@ -74,6 +74,8 @@ var checks = []check{
 	{[]model.Code{model.NotEnrolled}, notEnrolled},
 	{[]model.Code{model.ClusterTooOld}, clusterTooOld},
 	{[]model.Code{model.NotACS}, notACS},
+	{[]model.Code{model.PriorityBand}, priorityBands},
+	{[]model.Code{model.FQDNDeny}, namesDenied},
 }
 
 // Lint runs the checks on in and joins what they find to what was found in
