@@ -94,19 +94,32 @@ func traitsOf(p *model.Policy) traits {
 	return t
 }
 
-// matchesEveryone reports whether the rule's peers include every address of a family.
+// matchesEveryone reports whether the rule's cidrs hold every address of a family.
 func matchesEveryone(r *model.Rule) bool {
+	return slices.ContainsFunc(model.Families[:], func(f model.Family) bool { return matchesFamily(r, f) })
+}
+
+// matchesFamily reports whether the rule's cidrs hold every address of f.
+func matchesFamily(r *model.Rule, f model.Family) bool {
 	if len(r.Peers) == 0 {
 		return true
 	}
 	var b netipx.IPSetBuilder
+	n := 0
 	for i := range r.Peers {
-		if r.Peers[i].Kind == model.PeerCIDR {
-			b.AddPrefix(r.Peers[i].CIDR)
+		if p := &r.Peers[i]; p.Kind == model.PeerCIDR && model.FamilyOf(p.CIDR.Addr()) == f {
+			if p.CIDR.Bits() == 0 {
+				return true
+			}
+			b.AddPrefix(p.CIDR)
+			n++
 		}
 	}
+	if n < 2 {
+		return false
+	}
 	set, err := b.IPSet()
-	return err == nil && slices.ContainsFunc(model.Families[:], func(f model.Family) bool { return set.ContainsPrefix(f.All()) })
+	return err == nil && set.ContainsPrefix(f.All())
 }
 
 // isInfrastructure reports whether a rule is about DNS, monitoring or logs alone: by

@@ -75,7 +75,10 @@ var checks = []check{
 	{[]model.Code{model.ClusterTooOld}, clusterTooOld},
 	{[]model.Code{model.NotACS}, notACS},
 	{[]model.Code{model.PriorityBand}, priorityBands},
+	{[]model.Code{model.FQDNOverlap}, namesThatOverlap},
 	{[]model.Code{model.FQDNDeny}, namesDenied},
+	{[]model.Code{model.FQDNFirst}, namesBeforeDenials},
+	{[]model.Code{model.BaselineOverridden}, overriddenBaselines},
 }
 
 // Lint runs the checks on in and joins what they find to what was found in
@@ -128,7 +131,7 @@ func (r *Report) suppress(o *LintOptions, in *compiler.Input) {
 	}
 	for i := range unused {
 		c := &unused[i]
-		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code))
+		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code)) && (len(o.Resolve) > 0 || c.Code != model.FQDNOverlap)
 		if known := c.Code.Info().Code != ""; !known || looked {
 			r.Findings = append(r.Findings, model.NewFinding(model.UnusedSuppression, c.Pos, unusedMessage(c)))
 		}
