@@ -78,6 +78,7 @@ var checks = []check{
 	{[]model.Code{model.FQDNOverlap}, namesThatOverlap},
 	{[]model.Code{model.FQDNDeny}, namesDenied},
 	{[]model.Code{model.FQDNFirst}, namesBeforeDenials},
+	{[]model.Code{model.Mergeable}, mergeablePolicies},
 	{[]model.Code{model.BaselineOverridden}, overriddenBaselines},
 }
 
