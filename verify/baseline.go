@@ -2,6 +2,7 @@ package verify
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"sync"
 
@@ -62,7 +63,6 @@ type overriding struct {
 	// GlobalTrafficPolicies up to the last that can be overridden. Nothing behind
 	// them matters.
 	all, globals []*model.Policy
-	everything   bool // some denial of globals is of every address
 }
 
 // split fills in all and globals, none where no denial is behind a namespaced allow.
@@ -74,7 +74,6 @@ func (o *overriding) split(policies []*model.Policy) {
 			globals = append(globals, p)
 			if allows > 0 && slices.ContainsFunc(p.Rules(o.direction), denies) {
 				o.globals, last = globals[:len(globals):len(globals)], allows
-				o.everything = o.everything || slices.ContainsFunc(p.Rules(o.direction), func(r model.Rule) bool { return denies(r) && matchesEveryone(&r) })
 			}
 		} else if slices.ContainsFunc(p.Rules(o.direction), allowing) {
 			allows = i + 1
@@ -87,42 +86,33 @@ func denies(r model.Rule) bool   { return !r.Action.Allows() }
 func allowing(r model.Rule) bool { return r.Action.Allows() }
 
 func (o *overriding) find() ([]override, error) {
-	// What a name without known addresses holds is not guessed: it counts where
-	// the denial is of every address.
-	out, err := o.compare(false)
-	if err == nil && o.everything {
-		var more []override
-		more, err = o.compare(true)
-		out = append(out, more...)
-	}
+	out, err := o.known()
 	if err != nil {
 		return nil, err
 	}
-	return dropWorse(out), nil
+	more, err := o.named()
+	if err != nil {
+		return nil, err
+	}
+	return dropWorse(append(out, more...)), nil
 }
 
-// compare returns the overrides by rules of known addresses, or, with names, those
-// of denials of every address.
-func (o *overriding) compare(names bool) ([]override, error) {
-	list := o.list(o.all, names)
+// known returns the overrides by rules whose peers have known addresses.
+func (o *overriding) known() (out []override, err error) {
+	list := o.list(o.all, false)
 	all, err := o.flatten(list)
 	if err != nil {
 		return nil, err
 	}
-	globals, err := o.globalTables(names)
+	globals, err := o.globalTables(false)
 	if err != nil {
 		return nil, err
 	}
 	refs := rulesOf(o.globals, o.direction)
-	var out []override
-	for i, family := range o.a.Families {
+	for i := range all {
 		kinds := pairKinds{}
 		found := space.CompareTables(all[i], globals[i], func(a, b int32) space.Kind {
-			if a == space.NoRule || b == space.NoRule {
-				return space.Same
-			}
-			by, of := list.Rules[a].Ref, refs[b]
-			if by.Policy.Kind != model.TrafficPolicy || !by.Rule().Action.Allows() || of.Rule().Action.Allows() || names && !matchesFamily(of.Rule(), family) {
+			if a == space.NoRule || b == space.NoRule || !overrides(list.Rules[a].Ref, refs[b]) {
 				return space.Same
 			}
 			return kinds.of(a, b)
@@ -132,6 +122,108 @@ func (o *overriding) compare(names bool) ([]override, error) {
 		}
 	}
 	return out, nil
+}
+
+// overrides reports whether a first match a, where the GlobalTrafficPolicies alone
+// have b, is an override.
+func overrides(a, b model.RuleRef) bool {
+	return a.Policy.Kind == model.TrafficPolicy && a.Rule().Action.Allows() && !b.Rule().Action.Allows()
+}
+
+// named returns the overrides of packets to names without known addresses. Which
+// addresses these are is not guessed: a name counts where any would do, since each
+// of the two rules is of the name itself, or of every address of the family.
+func (o *overriding) named() (out []override, err error) {
+	list := o.list(o.all, true)
+	all, err := o.flatten(list)
+	if err != nil {
+		return nil, err
+	}
+	globals, err := o.globalTables(true)
+	if err != nil {
+		return nil, err
+	}
+	refs := rulesOf(o.globals, o.direction)
+	for i, family := range o.a.Families {
+		fits := func(r model.RuleRef, a model.Atom) bool {
+			named := func(p model.Peer) bool { return p.Kind != model.PeerCIDR && model.Atom(p.String()) == a }
+			return slices.ContainsFunc(r.Rule().Peers, named) || matchesFamily(r.Rule(), family)
+		}
+		eachMeeting(all[i], globals[i], func(first, last netip.Addr, x, y *space.Cell, l4 model.L4Range) {
+			eachAtom(x, y, func(atom model.Atom, a, b int32) {
+				if a == space.NoRule || b == space.NoRule {
+					return
+				}
+				if by, of := list.Rules[a].Ref, refs[b]; overrides(by, of) && fits(by, atom) && fits(of, atom) {
+					packet := space.Packet{Addr: first, L4: l4.First, In: []model.Atom{atom}}
+					out = append(out, override{by, of, packet, addressesOf(&space.Difference{First: first, Last: last})})
+				}
+			})
+		})
+	}
+	return out, nil
+}
+
+// eachAtom calls f for each atom of x and y with the rules that decide the packets
+// of this one atom.
+func eachAtom(x, y *space.Cell, f func(atom model.Atom, a, b int32)) {
+	if len(x.If)+len(y.If) == 0 {
+		return
+	}
+	inY := make(map[model.Atom]int32, len(y.If))
+	for _, c := range y.If {
+		inY[c.Atom] = c.Rule
+	}
+	for _, c := range x.If {
+		b, ok := inY[c.Atom]
+		if !ok {
+			b = y.Rule
+		}
+		delete(inY, c.Atom)
+		f(c.Atom, c.Rule, b)
+	}
+	for _, c := range y.If {
+		if _, left := inY[c.Atom]; left {
+			f(c.Atom, x.Rule, c.Rule)
+		}
+	}
+}
+
+// eachMeeting calls f for each two cells of a and b that have packets in common, at
+// the first addresses where their decisions meet.
+func eachMeeting(a, b *space.Table, f func(first, last netip.Addr, x, y *space.Cell, l4 model.L4Range)) {
+	seen := map[[2]space.DecisionID]bool{}
+	ra, rb := a.Ranges(), b.Ranges()
+	for i, j := 0, 0; i < len(ra) && j < len(rb); {
+		first, last := ra[i].First, ra[i].Last
+		if first.Less(rb[j].First) {
+			first = rb[j].First
+		}
+		if rb[j].Last.Less(last) {
+			last = rb[j].Last
+		}
+		if key := [2]space.DecisionID{ra[i].Decision, rb[j].Decision}; !seen[key] {
+			seen[key] = true
+			eachCell(a.Cells(key[0]), b.Cells(key[1]), func(x, y *space.Cell, l4 model.L4Range) { f(first, last, x, y, l4) })
+		}
+		if ra[i].Last == last {
+			i++
+		}
+		if rb[j].Last == last {
+			j++
+		}
+	}
+}
+
+// eachCell calls f for each stretch of the axis on which two decisions have one cell.
+func eachCell(a, b []space.Cell, f func(x, y *space.Cell, l4 model.L4Range)) {
+	for at := model.L4(0); at <= model.L4Last; {
+		x, restA := cellAt(a, at)
+		y, restB := cellAt(b, at)
+		last := min(x.Last, y.Last)
+		f(&x, &y, model.L4Range{First: at, Last: last})
+		a, b, at = restA, restB, last+1
+	}
 }
 
 // pairKinds has a kind of difference for each two rules, so that no block of a
