@@ -134,6 +134,10 @@ func overrides(a, b model.RuleRef) bool {
 // addresses these are is not guessed: a name counts where any would do, since each
 // of the two rules is of the name itself, or of every address of the family.
 func (o *overriding) named() (out []override, err error) {
+	refs := rulesOf(o.globals, o.direction)
+	if !slices.ContainsFunc(refs, deniesAnyAddress) {
+		return nil, nil
+	}
 	list := o.list(o.all, true)
 	all, err := o.flatten(list)
 	if err != nil {
@@ -143,7 +147,6 @@ func (o *overriding) named() (out []override, err error) {
 	if err != nil {
 		return nil, err
 	}
-	refs := rulesOf(o.globals, o.direction)
 	for i, family := range o.a.Families {
 		fits := func(r model.RuleRef, a model.Atom) bool {
 			named := func(p model.Peer) bool { return p.Kind != model.PeerCIDR && model.Atom(p.String()) == a }
@@ -162,6 +165,14 @@ func (o *overriding) named() (out []override, err error) {
 		})
 	}
 	return out, nil
+}
+
+// deniesAnyAddress reports whether r may deny a packet whatever its address is: it is
+// a denial of a name, or of every address.
+func deniesAnyAddress(r model.RuleRef) bool {
+	rule := r.Rule()
+	named := func(p model.Peer) bool { return p.Kind != model.PeerCIDR }
+	return !rule.Action.Allows() && (slices.ContainsFunc(rule.Peers, named) || matchesEveryone(rule))
 }
 
 // eachAtom calls f for each atom of x and y with the rules that decide the packets

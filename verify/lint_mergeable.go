@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
@@ -18,21 +19,14 @@ func mergeablePolicies(ctx context.Context, a *Analysis) ([]model.Finding, error
 	}
 	all := a.alikes(groups)
 	m := &merger{newConflictFinder(a)}
-	runs := make([][][]*model.Policy, len(all))
+	found := make([][]model.Finding, len(all))
 	err = inParallel(ctx, len(all), func(i int) error {
-		runs[i] = m.runs(ctx, all[i])
+		for _, ps := range m.runs(ctx, all[i]) {
+			found[i] = append(found[i], mergeable(ps))
+		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	var out []model.Finding
-	for _, rs := range runs {
-		for _, ps := range rs {
-			out = append(out, mergeable(ps))
-		}
-	}
-	return out, nil
+	return slices.Concat(found...), err
 }
 
 func mergeable(ps []*model.Policy) model.Finding {
