@@ -147,7 +147,7 @@ func (d *overriddenDenial) finding() model.Finding {
 	f.Witness = d.at.witness(o.deny.Direction, &o.packet)
 	f.Suggestion = "accept it with # trafficpolicy:ignore TP606 REASON where TrafficPolicies may make exceptions"
 	if first > model.MinPriority {
-		f.Suggestion = fmt.Sprintf("give %s a priority of %d or below, or %s", o.deny.Policy.Ref(), first, f.Suggestion)
+		f.Suggestion = fmt.Sprintf("move it to a GlobalTrafficPolicy with a priority below %d, or %s", first, f.Suggestion)
 	}
 	return f
 }

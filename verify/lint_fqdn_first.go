@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -83,7 +84,7 @@ func (n *nameBeforeDenial) finding() model.Finding {
 	}
 	f := model.NewFinding(model.FQDNFirst, peer.Pos, fmt.Sprintf(
 		"the allow of %s %s before the %s of %s by %s: whoever answers for the name opens %s%s",
-		name, is, d.Rule().Action, matches(d.Rule()), d, packetName(&n.packet), assuming(&n.packet)))
+		name, is, d.Rule().Action, cidrOf(d.Rule(), n.packet.Addr), d, packetName(&n.packet), assuming(&n.packet)))
 	f = aboutPeer(f, n.rule, n.peers[0])
 	for _, d := range n.denials {
 		f.Related = append(f.Related, relatedRule(d, does(d.Rule().Action)+" "+matches(d.Rule())+" behind it"))
@@ -92,4 +93,14 @@ func (n *nameBeforeDenial) finding() model.Finding {
 	f.Witness = n.at.witness(model.Egress, &n.packet)
 	f.Suggestion = "let the denial come first: " + moveBefore(d, n.rule)
 	return f
+}
+
+// cidrOf returns the cidr of r that holds addr.
+func cidrOf(r *model.Rule, addr netip.Addr) netip.Prefix {
+	for i := range r.Peers {
+		if p := &r.Peers[i]; p.Kind == model.PeerCIDR && p.CIDR.Contains(addr) {
+			return p.CIDR
+		}
+	}
+	return netip.Prefix{}
 }
