@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"sort"
 	"sync"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -25,25 +26,33 @@ func (o *override) compare(p *override) int {
 	return cmp.Or(cmp.Compare(len(o.packet.In), len(p.packet.In)), o.size.compare(p.size))
 }
 
-// overrideFinder looks for overrides. It is safe for concurrent use.
+// overrideFinder looks for overrides. It is safe for concurrent use, but for settle.
 type overrideFinder struct {
 	a        *Analysis
 	resolver *compiler.Resolver
 	key      func([]*model.Policy) string
-	alone    sync.Map // globalKey to func() (tables, error)
+	alone    sync.Map // globalKey to func() ([]*globalTable, error)
+	// settled are the denials of which enough is known; version counts them.
+	settled map[model.RuleRef]bool
+	version int
 }
 
 func newOverrideFinder(a *Analysis, r *compiler.Resolver) *overrideFinder {
-	return &overrideFinder{a: a, resolver: r, key: a.policyKeys()}
+	return &overrideFinder{a: a, resolver: r, key: a.policyKeys(), settled: map[model.RuleRef]bool{}}
 }
 
-// find returns the overrides at s, for each denial and TrafficPolicy one.
+// settle ends the search for overrides of a denial.
+func (f *overrideFinder) settle(deny model.RuleRef) {
+	f.settled[deny] = true
+	f.version++
+}
+
+// find returns overrides at s, one for each TrafficPolicy and denial that is not settled.
 func (f *overrideFinder) find(s *subject) ([]override, error) {
 	var out []override
 	for _, d := range model.Directions {
 		o := overriding{overrideFinder: f, direction: d}
-		o.split(s.policies)
-		if len(o.globals) == 0 {
+		if o.split(s.policies); len(o.globals) == 0 {
 			continue
 		}
 		found, err := o.find()
@@ -85,94 +94,96 @@ func (o *overriding) split(policies []*model.Policy) {
 func denies(r model.Rule) bool   { return !r.Action.Allows() }
 func allowing(r model.Rule) bool { return r.Action.Allows() }
 
-func (o *overriding) find() ([]override, error) {
-	out, err := o.known()
-	if err != nil {
-		return nil, err
-	}
-	more, err := o.named()
-	if err != nil {
-		return nil, err
-	}
-	return dropWorse(append(out, more...)), nil
-}
-
-// known returns the overrides by rules whose peers have known addresses.
-func (o *overriding) known() (out []override, err error) {
-	list := o.list(o.all, false)
-	all, err := o.flatten(list)
-	if err != nil {
-		return nil, err
-	}
-	globals, err := o.globalTables(false)
-	if err != nil {
-		return nil, err
-	}
-	refs := rulesOf(o.globals, o.direction)
-	for i := range all {
-		kinds := pairKinds{}
-		found := space.CompareTables(all[i], globals[i], func(a, b int32) space.Kind {
-			if a == space.NoRule || b == space.NoRule || !overrides(list.Rules[a].Ref, refs[b]) {
-				return space.Same
-			}
-			return kinds.of(a, b)
-		})
-		for i := range found {
-			out = append(out, override{list.Rules[found[i].A].Ref, refs[found[i].B], found[i].Witness, addressesOf(&found[i])})
-		}
-	}
-	return out, nil
-}
-
-// overrides reports whether a first match a, where the GlobalTrafficPolicies alone
-// have b, is an override.
-func overrides(a, b model.RuleRef) bool {
-	return a.Policy.Kind == model.TrafficPolicy && a.Rule().Action.Allows() && !b.Rule().Action.Allows()
-}
-
-// named returns the overrides of packets to names without known addresses. Which
-// addresses these are is not guessed: a name counts where any would do, since each
-// of the two rules is of the name itself, or of every address of the family.
-func (o *overriding) named() (out []override, err error) {
-	refs := rulesOf(o.globals, o.direction)
-	if !slices.ContainsFunc(refs, deniesAnyAddress) {
-		return nil, nil
-	}
-	list := o.list(o.all, true)
-	all, err := o.flatten(list)
-	if err != nil {
-		return nil, err
-	}
-	globals, err := o.globalTables(true)
+func (o *overriding) find() (out []override, err error) {
+	globals, err := o.globalTables()
 	if err != nil {
 		return nil, err
 	}
 	for i, family := range o.a.Families {
-		fits := func(r model.RuleRef, a model.Atom) bool {
-			named := func(p model.Peer) bool { return p.Kind != model.PeerCIDR && model.Atom(p.String()) == a }
-			return slices.ContainsFunc(r.Rule().Peers, named) || matchesFamily(r.Rule(), family)
+		open := globals[i].openRanges(o.overrideFinder)
+		if len(open) == 0 {
+			continue
 		}
-		eachMeeting(all[i], globals[i], func(first, last netip.Addr, x, y *space.Cell, l4 model.L4Range) {
-			eachAtom(x, y, func(atom model.Atom, a, b int32) {
-				if a == space.NoRule || b == space.NoRule {
-					return
-				}
-				if by, of := list.Rules[a].Ref, refs[b]; overrides(by, of) && fits(by, atom) && fits(of, atom) {
-					packet := space.Packet{Addr: first, L4: l4.First, In: []model.Atom{atom}}
-					out = append(out, override{by, of, packet, addressesOf(&space.Difference{First: first, Last: last})})
-				}
-			})
+		list := o.list(o.all, globals[i].names)
+		table, err := space.Flatten(list, family)
+		if err != nil {
+			return nil, err
+		}
+		c := overrideCells{overriding: o, family: family, list: list, refs: globals[i].refs}
+		opens := decisionRules(table, func(r int32) bool { return isExemption(list.Rules[r].Ref) })
+		seen := map[[2]space.DecisionID]bool{}
+		eachOverlap(table.Ranges(), open, func(first, last netip.Addr, a, b space.DecisionID) {
+			if key := [2]space.DecisionID{a, b}; opens[a] != nil && !seen[key] {
+				seen[key] = true
+				c.first, c.size = first, addressesOf(&space.Difference{First: first, Last: last})
+				eachCell(table.Cells(a), globals[i].table.Cells(b), c.compare)
+			}
 		})
+		out = append(out, c.out...)
 	}
-	return out, nil
+	return dropWorse(out), nil
 }
 
-// deniesAnyAddress reports whether r may deny a packet whatever its address is: it is
-// a denial of a name, or of every address.
-func deniesAnyAddress(r model.RuleRef) bool {
+// isExemption reports whether r is an allow rule of a TrafficPolicy.
+func isExemption(r model.RuleRef) bool {
+	return r.Policy.Kind == model.TrafficPolicy && r.Rule().Action.Allows()
+}
+
+// list returns the rules of policies, without names of unknown addresses unless
+// asked for.
+func (o *overriding) list(policies []*model.Policy, names bool) *model.RuleList {
+	list := o.resolver.RuleList(policies, o.direction, compiler.ForAnalysis)
+	if names {
+		return list
+	}
+	for i := range list.Rules {
+		for j := range list.Rules[i].Peers {
+			list.Rules[i].Peers[j].Atom = ""
+		}
+	}
+	return list
+}
+
+// overrideCells compares what decides the packets of one stretch of addresses.
+type overrideCells struct {
+	*overriding
+	family model.Family
+	list   *model.RuleList // of the pod
+	refs   []model.RuleRef // of its GlobalTrafficPolicies alone
+	first  netip.Addr
+	size   addresses
+	out    []override
+}
+
+// compare compares two cells on l4: x of the pod, y of its GlobalTrafficPolicies alone.
+//
+// Which addresses a name has that is not known is not guessed. It counts where any
+// would do, since each of the two rules is of the name itself, or of every address.
+func (c *overrideCells) compare(x, y *space.Cell, l4 model.L4Range) {
+	c.add(x.Rule, y.Rule, space.Packet{Addr: c.first, L4: l4.First})
+	eachAtom(x, y, func(atom model.Atom, a, b int32) {
+		if a != space.NoRule && b != space.NoRule && c.fits(c.list.Rules[a].Ref, atom) && c.fits(c.refs[b], atom) {
+			c.add(a, b, space.Packet{Addr: c.first, L4: l4.First, In: []model.Atom{atom}})
+		}
+	})
+}
+
+// add notes that rule a of the pod decides p, and rule b of the others would.
+func (c *overrideCells) add(a, b int32, p space.Packet) {
+	if a == space.NoRule || b == space.NoRule {
+		return
+	}
+	allow, deny := c.list.Rules[a].Ref, c.refs[b]
+	if isExemption(allow) && !deny.Rule().Action.Allows() && !c.settled[deny] {
+		c.out = append(c.out, override{allow, deny, p, c.size})
+	}
+}
+
+// fits reports whether r matches the name whatever its addresses are.
+func (c *overrideCells) fits(r model.RuleRef, name model.Atom) bool {
 	rule := r.Rule()
-	named := func(p model.Peer) bool { return p.Kind != model.PeerCIDR }
-	return !rule.Action.Allows() && (slices.ContainsFunc(rule.Peers, named) || matchesEveryone(rule))
+	is := func(p model.Peer) bool { return p.Kind != model.PeerCIDR && model.Atom(p.String()) == name }
+	return slices.ContainsFunc(rule.Peers, is) || matchesFamily(rule, c.family)
 }
 
 // eachAtom calls f for each atom of x and y with the rules that decide the packets
@@ -200,28 +211,112 @@ func eachAtom(x, y *space.Cell, f func(atom model.Atom, a, b int32)) {
 	}
 }
 
-// eachMeeting calls f for each two cells of a and b that have packets in common, at
-// the first addresses where their decisions meet.
-func eachMeeting(a, b *space.Table, f func(first, last netip.Addr, x, y *space.Cell, l4 model.L4Range)) {
-	seen := map[[2]space.DecisionID]bool{}
-	ra, rb := a.Ranges(), b.Ranges()
-	for i, j := 0, 0; i < len(ra) && j < len(rb); {
-		first, last := ra[i].First, ra[i].Last
-		if first.Less(rb[j].First) {
-			first = rb[j].First
+// globalTable is what GlobalTrafficPolicies alone decide in one direction and family.
+type globalTable struct {
+	table   *space.Table
+	refs    []model.RuleRef
+	names   bool      // names of unknown addresses were not left out
+	denials [][]int32 // by decision
+
+	mu      sync.Mutex
+	open    []space.Range // of denials that are not settled, as of version
+	version int
+}
+
+// globalKey names the tables of GlobalTrafficPolicies.
+type globalKey struct {
+	policies  string
+	direction model.Direction
+}
+
+// globalTables returns the tables of the globals alone, by family, which many pods
+// share.
+func (o *overriding) globalTables() ([]*globalTable, error) {
+	build := sync.OnceValues(o.newGlobalTables)
+	kept, _ := o.alone.LoadOrStore(globalKey{o.key(o.globals), o.direction}, build)
+	return kept.(func() ([]*globalTable, error))()
+}
+
+func (o *overriding) newGlobalTables() (out []*globalTable, err error) {
+	refs := rulesOf(o.globals, o.direction)
+	names := slices.ContainsFunc(refs, deniesAnyAddress)
+	list := o.list(o.globals, names)
+	for _, f := range o.a.Families {
+		t, err := space.Flatten(list, f)
+		if err != nil {
+			return nil, err
 		}
-		if rb[j].Last.Less(last) {
-			last = rb[j].Last
+		g := &globalTable{table: t, refs: refs, names: names, open: t.Ranges(), version: -1}
+		g.denials = decisionRules(t, func(r int32) bool { return !refs[r].Rule().Action.Allows() })
+		out = append(out, g)
+	}
+	return out, nil
+}
+
+// deniesAnyAddress reports whether r may deny a packet whatever its address is: it is
+// a denial of a name, or of every address.
+func deniesAnyAddress(r model.RuleRef) bool {
+	rule := r.Rule()
+	named := func(p model.Peer) bool { return p.Kind != model.PeerCIDR }
+	return !rule.Action.Allows() && (slices.ContainsFunc(rule.Peers, named) || matchesEveryone(rule))
+}
+
+// decisionRules returns, by decision of t, the rules of it for which is holds, each
+// once; nil where there is none.
+func decisionRules(t *space.Table, is func(r int32) bool) [][]int32 {
+	out := make([][]int32, len(t.Decisions))
+	for id := range out {
+		var rules []int32
+		for _, c := range t.Cells(space.DecisionID(id)) {
+			if c.Rule != space.NoRule && is(c.Rule) {
+				rules = append(rules, c.Rule)
+			}
+			for _, x := range c.If {
+				if is(x.Rule) {
+					rules = append(rules, x.Rule)
+				}
+			}
 		}
-		if key := [2]space.DecisionID{ra[i].Decision, rb[j].Decision}; !seen[key] {
-			seen[key] = true
-			eachCell(a.Cells(key[0]), b.Cells(key[1]), func(x, y *space.Cell, l4 model.L4Range) { f(first, last, x, y, l4) })
+		slices.Sort(rules)
+		out[id] = slices.Compact(rules)
+	}
+	return out
+}
+
+// openRanges returns the addresses at which a denial that is not settled decides, in order.
+func (g *globalTable) openRanges(f *overrideFinder) []space.Range {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.version != f.version {
+		closed := func(r int32) bool { return f.settled[g.refs[r]] }
+		var open []space.Range
+		for _, r := range g.open {
+			if slices.ContainsFunc(g.denials[r.Decision], func(d int32) bool { return !closed(d) }) {
+				open = append(open, r)
+			}
 		}
-		if ra[i].Last == last {
-			i++
-		}
-		if rb[j].Last == last {
-			j++
+		g.open, g.version = open, f.version
+	}
+	return g.open
+}
+
+// eachOverlap calls f for each stretch of addresses that a range of a and one of b,
+// both sorted, have in common. Its cost is that of a and of the answer.
+func eachOverlap(a, b []space.Range, f func(first, last netip.Addr, x, y space.DecisionID)) {
+	for _, r := range a {
+		b = b[sort.Search(len(b), func(i int) bool { return !b[i].Last.Less(r.First) }):]
+		for _, q := range b {
+			if r.Last.Less(q.First) {
+				break
+			}
+			first, last := r.First, r.Last
+			if first.Less(q.First) {
+				first = q.First
+			}
+			if q.Last.Less(last) {
+				last = q.Last
+			}
+			f(first, last, r.Decision, q.Decision)
 		}
 	}
 }
@@ -235,58 +330,6 @@ func eachCell(a, b []space.Cell, f func(x, y *space.Cell, l4 model.L4Range)) {
 		f(&x, &y, model.L4Range{First: at, Last: last})
 		a, b, at = restA, restB, last+1
 	}
-}
-
-// pairKinds has a kind of difference for each two rules, so that no block of a
-// comparison is about others than its witness is.
-type pairKinds map[[2]int32]space.Kind
-
-func (k pairKinds) of(a, b int32) space.Kind {
-	pair := [2]int32{a, b}
-	if k[pair] == space.Same {
-		k[pair] = space.Kind(len(k) + 1)
-	}
-	return k[pair]
-}
-
-// list returns the rules of policies, without names of unknown addresses unless
-// asked for.
-func (o *overriding) list(policies []*model.Policy, names bool) *model.RuleList {
-	list := o.resolver.RuleList(policies, o.direction, compiler.ForAnalysis)
-	if names {
-		return list
-	}
-	for i := range list.Rules {
-		for j := range list.Rules[i].Peers {
-			list.Rules[i].Peers[j].Atom = ""
-		}
-	}
-	return list
-}
-
-// globalKey names the tables of GlobalTrafficPolicies.
-type globalKey struct {
-	policies  string
-	direction model.Direction
-	names     bool
-}
-
-// globalTables returns the tables of the globals alone, which many pods share.
-func (o *overriding) globalTables(names bool) (tables, error) {
-	flatten := sync.OnceValues(func() (tables, error) { return o.flatten(o.list(o.globals, names)) })
-	kept, _ := o.alone.LoadOrStore(globalKey{o.key(o.globals), o.direction, names}, flatten)
-	return kept.(func() (tables, error))()
-}
-
-func (f *overrideFinder) flatten(list *model.RuleList) (out tables, err error) {
-	for _, family := range f.a.Families {
-		t, err := space.Flatten(list, family)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, t)
-	}
-	return out, nil
 }
 
 // rulesOf returns the rules of policies, as their list has them.

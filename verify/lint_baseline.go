@@ -14,7 +14,7 @@ import (
 type overriddenDenial struct {
 	best override
 	at   *subject                        // where best is
-	by   map[*model.Policy]model.RuleRef // a rule of each TrafficPolicy
+	by   map[*model.Policy]model.RuleRef // a rule of each TrafficPolicy, of at most [space.MaxCover]
 }
 
 // overriddenDenials are the denials by rule.
@@ -48,27 +48,37 @@ func overriddenBaselines(ctx context.Context, a *Analysis) ([]model.Finding, err
 	return append(out, here.findings(a, model.InInventory, always)...), nil
 }
 
-// denialMeetings returns what fills in found from the pods that it judges.
+// denialMeetings returns what fills in found from the pods that it judges. Of a
+// denial that enough TrafficPolicies override no more is looked for.
 func (a *Analysis) denialMeetings(r *compiler.Resolver) (m *meetings[[]override], found overriddenDenials) {
 	found = overriddenDenials{}
 	finder := newOverrideFinder(a, r)
-	return &meetings[[]override]{a: a, code: model.BaselineOverridden, judge: finder.find, take: found.take}, found
-}
-
-func (ds overriddenDenials) take(s *subject, os []override) {
-	for i := range os {
-		o := &os[i]
-		d := ds[o.deny]
-		if d == nil {
-			d = &overriddenDenial{best: *o, at: s, by: map[*model.Policy]model.RuleRef{}}
-			ds[o.deny] = d
-		} else if o.compare(&d.best) < 0 {
-			d.best, d.at = *o, s
-		}
-		if _, seen := d.by[o.allow.Policy]; !seen {
-			d.by[o.allow.Policy] = o.allow
+	take := func(s *subject, os []override) {
+		for i := range os {
+			if found.add(s, &os[i]) {
+				finder.settle(os[i].deny)
+			}
 		}
 	}
+	return &meetings[[]override]{a: a, code: model.BaselineOverridden, judge: finder.find, take: take}, found
+}
+
+// add takes over o, found at s. It reports whether that is enough of its denial.
+func (ds overriddenDenials) add(s *subject, o *override) (enough bool) {
+	d := ds[o.deny]
+	switch {
+	case d == nil:
+		d = &overriddenDenial{best: *o, at: s, by: map[*model.Policy]model.RuleRef{}}
+		ds[o.deny] = d
+	case len(d.by) == space.MaxCover:
+		return true
+	case o.compare(&d.best) < 0:
+		d.best, d.at = *o, s
+	}
+	if _, seen := d.by[o.allow.Policy]; !seen {
+		d.by[o.allow.Policy] = o.allow
+	}
+	return len(d.by) == space.MaxCover
 }
 
 // overriddenAtAny returns the denials overridden at a pod that could exist, names
@@ -140,10 +150,9 @@ func (d *overriddenDenial) finding() model.Finding {
 		}
 	}
 	slices.SortFunc(by[1:], func(a, b model.RuleRef) int { return model.ComparePolicies(a.Policy, b.Policy) })
-	for _, r := range by[:min(len(by), space.MaxCover)] {
+	for _, r := range by {
 		f.Related = append(f.Related, relatedRule(r, decidesFirst(r)))
 	}
-	f.RelatedOmitted = max(0, len(by)-space.MaxCover)
 	f.Witness = d.at.witness(o.deny.Direction, &o.packet)
 	f.Suggestion = "accept it with # trafficpolicy:ignore TP606 REASON where TrafficPolicies may make exceptions"
 	if first > model.MinPriority {

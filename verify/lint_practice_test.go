@@ -12,15 +12,14 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// brief spells findings as "RULE field: first related, packet".
+// brief spells findings as "RULE.PEER < related, related | packet", without
+// "TrafficPolicy/".
 func brief(fs []model.Finding) (out []string) {
 	for i := range fs {
 		f := &fs[i]
-		s := f.Rule + strings.TrimPrefix(f.Field, fmt.Sprintf("spec.%s", f.Rule[strings.IndexByte(f.Rule, '#')+1:]))
-		if i := strings.LastIndexByte(f.Field, '.'); !strings.HasPrefix(f.Field[i+1:], "rules") {
-			s = f.Rule + f.Field[i:]
-		} else {
-			s = f.Rule
+		s := f.Rule
+		if entry := f.Field[strings.LastIndexByte(f.Field, '.'):]; !strings.HasPrefix(entry, ".rules") {
+			s += entry
 		}
 		for i, r := range f.Related {
 			s += []string{" < ", ", "}[min(i, 1)] + r.Rule
@@ -163,8 +162,8 @@ func TestOverriddenBaselines(t *testing.T) {
 		{"denied by the application itself first", "gtp g 1000\n egress deny 10.0.0.0/8\ntp a/p 100 app=web\n egress deny 10.1.0.0/16\n egress allow 10.1.0.0/16", nil},
 		{"each denial by itself", "gtp g 1000\n egress deny 10.0.0.0/8\n egress deny 192.168.0.0/16\n egress deny 172.16.0.0/12\ntp a/p 100 app=web\n egress allow 10.1.0.0/16,192.168.1.0/24",
 			[]string{"Globalg#egress[0] < a/p#egress[0] | a?app=web 10.1.0.0 TCP 0", "Globalg#egress[1] < a/p#egress[0] | a?app=web 192.168.1.0 TCP 0"}},
-		{"all policies are named, the most specific first", "gtp g 1000\n egress deny 10.0.0.0/8\ntp a/p 100 app=web\n egress allow 10.1.0.0/16\ntp a/q 200 app=db\n egress allow 0.0.0.0/0 tcp\n egress allow 10.2.0.3/32 udp\ntp b/r 50\n egress allow 10.3.0.0/24",
-			[]string{"Globalg#egress[0] < a/q#egress[1], b/r#egress[0], a/p#egress[0] | a?app=db 10.2.0.3 UDP 0"}},
+		{"all policies are named, the most specific first", "gtp g 1000\n egress deny 10.0.0.0/8\ntp a/p 100 app=web\n egress allow 0.0.0.0/0 tcp\ntp a/q 200 app=db\n egress allow 10.2.0.3/32 udp\ntp b/r 50\n egress allow 10.3.0.0/24",
+			[]string{"Globalg#egress[0] < a/q#egress[0], b/r#egress[0], a/p#egress[0] | a?app=db 10.2.0.3 UDP 0"}},
 		{"everything, by an exception", "gtp g 1000\n egress deny 0.0.0.0/0\ntp a/p 100 app=web\n egress allow 10.1.0.0/16",
 			[]string{"Globalg#egress[0] < a/p#egress[0] | a?app=web 10.1.0.0 TCP 0"}},
 		{"everything, by a name of unknown addresses", "gtp g 1000\n egress deny any\ntp a/p 100 app=web\n egress allow service:a/db tcp/5432",
@@ -222,7 +221,7 @@ func TestRelatedOfDenialsAreFew(t *testing.T) {
 		text += fmt.Sprintf("tp a/p%02d 100 app=a%d\n egress allow 10.%d.0.0/16\n", i, i, i)
 	}
 	f := only(t, model.BaselineOverridden, text, compiler.Options{})
-	if len(f) != 1 || len(f[0].Related) != 16 || f[0].RelatedOmitted != 4 {
+	if len(f) != 1 || len(f[0].Related) != 16 {
 		t.Errorf("findings %q, want one with 16 of 20 related policies", lines(f))
 	}
 	text = "tp a/p 100\n egress allow fqdn:x.example\n"

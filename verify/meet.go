@@ -59,7 +59,7 @@ func (m *meetings[T]) all(ctx context.Context, pairs iter.Seq[groupPair]) error 
 }
 
 // podsAtOnce is how many pods are judged before what they show is taken.
-const podsAtOnce = 256
+const podsAtOnce = 32
 
 // at judges the given pods.
 func (m *meetings[T]) at(ctx context.Context, subjects []subject) error {

@@ -165,7 +165,7 @@ type ownName struct {
 // ownNames returns the names of each rule that allows.
 func ownNames(list *model.RuleList) [][]ownName {
 	out := make([][]ownName, len(list.Rules))
-	seen := map[string]model.L4Set{}
+	seen := map[string]*stretches{}
 	for i := range list.Rules {
 		r := list.Rules[i].Ref.Rule()
 		for j := range r.Peers {
@@ -173,10 +173,15 @@ func ownNames(list *model.RuleList) [][]ownName {
 				continue
 			}
 			name := r.Peers[j].FQDN
-			if own := minus(list.Rules[i].L4, seen[name]); len(own) > 0 && r.Action.Allows() {
-				out[i] = append(out[i], ownName{j, model.Atom(r.Peers[j].String()), own})
+			if seen[name] == nil {
+				seen[name] = &stretches{}
 			}
-			seen[name] = union(seen[name], list.Rules[i].L4)
+			if r.Action.Allows() {
+				if own := seen[name].without(list.Rules[i].L4); len(own) > 0 {
+					out[i] = append(out[i], ownName{j, model.Atom(r.Peers[j].String()), own})
+				}
+			}
+			seen[name].putAll(list.Rules[i].L4, i)
 		}
 	}
 	return out

@@ -161,45 +161,72 @@ func (x *podNamesIndex) addresses(shared sharedAddresses) []netip.Addr {
 	return out
 }
 
-// settled marks points of the axis that a name does not decide, or that would be
-// decided the same without it.
+// settled marks points of the axis that no name decides, or that would be decided
+// the same without it.
 const settled = -1
 
-// overlaps returns the overlaps at one address.
+// addressWalk goes through the rules that match one address.
+type addressWalk struct {
+	*podNamesIndex
+	addr    netip.Addr
+	matches []addressRule
+	// state is the index in matches of the rule that decides, by a name alone, or
+	// settled.
+	state stretches
+	of    map[string]*stretches // by name: where some rule has it
+	out   []overlapOfNames
+}
+
+// overlaps returns the overlaps at an address that names have.
 func (x *podNamesIndex) overlaps(addr netip.Addr, names []string) []overlapOfNames {
-	var out []overlapOfNames
-	var state stretches                 // what is decided: settled, or the index in matches of the rule
-	decided := map[string]model.L4Set{} // by name: where some rule has it
-	matches := x.at(addr, names)
-	allows := func(i int) bool { return x.rules[matches[i].rule].Rule().Action.Allows() }
-	for i, m := range matches {
-		rule := x.rules[m.rule].Rule()
-		l4 := model.PortsL4(rule.Ports)
+	w := &addressWalk{podNamesIndex: x, addr: addr, matches: x.at(addr, names), of: map[string]*stretches{}}
+	for _, name := range names {
+		w.of[name] = &stretches{}
+	}
+	for i := range w.matches {
+		l4 := model.PortsL4(w.ref(i).Rule().Ports)
 		for _, r := range l4 {
-			for _, s := range state.over(r) {
-				switch {
-				case s.n == undecided && len(m.names) > 0 && !m.other:
-					state.put(s.L4Range, i)
-				case s.n == undecided && m.other, s.n >= 0 && allows(s.n) == allows(i) && m.other:
-					state.put(s.L4Range, settled)
-				case s.n >= 0 && allows(s.n) != allows(i):
-					first := matches[s.n]
-					for _, j := range m.names {
-						if own := minus(model.L4Set{s.L4Range}, decided[rule.Peers[j].FQDN]); len(own) > 0 {
-							out = append(out, overlapOfNames{
-								first:  namedPeer{x.rules[first.rule], first.names[0]},
-								later:  namedPeer{x.rules[m.rule], j},
-								packet: space.Packet{Addr: addr, L4: own[0].First},
-							})
-						}
-					}
-				}
+			for _, s := range w.state.over(r) {
+				w.meet(i, s)
 			}
 		}
-		for _, j := range m.names {
-			name := rule.Peers[j].FQDN
-			decided[name] = union(decided[name], l4)
+		for _, j := range w.matches[i].names {
+			w.of[w.name(i, j)].putAll(l4, i)
 		}
 	}
-	return out
+	return w.out
+}
+
+func (w *addressWalk) ref(i int) model.RuleRef { return w.rules[w.matches[i].rule] }
+
+// name returns the name that peer j of rule i is.
+func (w *addressWalk) name(i, j int) string { return w.ref(i).Rule().Peers[j].FQDN }
+
+// meet has rule i meet what is decided on s.
+func (w *addressWalk) meet(i int, s stretch) {
+	m := &w.matches[i]
+	decided := s.n != undecided
+	same := s.n >= 0 && w.ref(s.n).Rule().Action.Allows() == w.ref(i).Rule().Action.Allows()
+	switch {
+	case m.other && (!decided || same):
+		w.state.put(s.L4Range, settled)
+	case !decided:
+		w.state.put(s.L4Range, i)
+	case s.n >= 0 && !same:
+		w.differ(s.n, i, s.L4Range)
+	}
+}
+
+// differ notes the names of rule i that no rule before it has on all of r, where
+// rule first decides otherwise.
+func (w *addressWalk) differ(first, i int, r model.L4Range) {
+	for _, j := range w.matches[i].names {
+		if own := w.of[w.name(i, j)].without(model.L4Set{r}); len(own) > 0 {
+			w.out = append(w.out, overlapOfNames{
+				first:  namedPeer{w.ref(first), w.matches[first].names[0]},
+				later:  namedPeer{w.ref(i), j},
+				packet: space.Packet{Addr: w.addr, L4: own[0].First},
+			})
+		}
+	}
 }

@@ -33,6 +33,40 @@ func withBaselines(n int, set func(int) model.Labels, priority func(*rand.Rand) 
 	return out
 }
 
+// portRules has one name in n rules of a port each, then another of its address in as
+// many, and denials of a private range in as many.
+func portRules(n int) []model.Rule {
+	var rules []model.Rule
+	for i, peer := range []model.Peer{{Kind: model.PeerFQDN, FQDN: "n0.example"}, {Kind: model.PeerFQDN, FQDN: "n50.example"}, benchCIDR(10<<24, 8)} {
+		for port := range uint16(n) {
+			// Every second port of each, so that nothing abuts.
+			r := model.Rule{Action: model.Deny, Peers: []model.Peer{peer}, Ports: []model.Port{{Proto: model.TCP, First: 2*port + 1, Last: 2*port + 1}}}
+			if i == 0 {
+				r.Action = model.Allow
+			}
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
+
+// longBaseline has a baseline of n denials, and a thousand policies that open everything.
+func longBaseline(n int) []*model.Policy {
+	g := &model.Policy{Kind: model.GlobalTrafficPolicy, Name: "g", Priority: 1000, Egress: &model.Section{}}
+	rng := rand.New(rand.NewPCG(5, uint64(n)))
+	for range n {
+		g.Egress.Rules = append(g.Egress.Rules, model.Rule{Action: model.Deny, Peers: []model.Peer{benchCIDR(rng.Uint32(), 16+rng.IntN(17))}})
+	}
+	out := []*model.Policy{g}
+	for i := range 1000 {
+		out = append(out, &model.Policy{Kind: model.TrafficPolicy, Namespace: "a", Name: fmt.Sprintf("p%d", i), Priority: 500,
+			Selector: model.Selector{MatchLabels: apart(i)},
+			Egress:   &model.Section{Rules: []model.Rule{{Action: model.Allow, Peers: []model.Peer{benchCIDR(0, 0)}}}}})
+	}
+	slices.SortFunc(out, model.ComparePolicies)
+	return out
+}
+
 // BenchmarkLintPractice measures the checks of good practice, policies decoded before.
 func BenchmarkLintPractice(b *testing.B) {
 	resolve := map[string][]netip.Addr{}
@@ -46,6 +80,8 @@ func BenchmarkLintPractice(b *testing.B) {
 	}{
 		{"dense/100000", func() []*model.Policy { return onePolicy(denseRules(100_000)) }},
 		{"names/10000", func() []*model.Policy { return onePolicy(nameRules(10_000)) }},
+		{"ports/30000", func() []*model.Policy { return onePolicy(portRules(10_000)) }},
+		{"baseline/10000", func() []*model.Policy { return longBaseline(10_000) }},
 		{"policies-apart/10000", func() []*model.Policy { return withBaselines(10_000, apart, spread) }},
 		{"policies-one-priority/10000", func() []*model.Policy { return withBaselines(10_000, apart, level) }},
 		{"policies-joined/10000", func() []*model.Policy { return withBaselines(10_000, joined, spread) }},

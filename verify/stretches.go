@@ -70,3 +70,22 @@ func (s stretches) over(r model.L4Range) []stretch {
 	}
 	return out
 }
+
+// putAll gives every point of set the number n.
+func (s *stretches) putAll(set model.L4Set, n int) {
+	for _, r := range set {
+		s.put(r, n)
+	}
+}
+
+// without returns the points of set that have no number.
+func (s stretches) without(set model.L4Set) (out model.L4Set) {
+	for _, r := range set {
+		for _, t := range s.over(r) {
+			if t.n == undecided {
+				out = append(out, t.L4Range)
+			}
+		}
+	}
+	return out
+}
