@@ -31,6 +31,7 @@ type Analysis struct {
 	orders            orders
 	effects           bool // orders look for effects too
 	grouped           once[[]*group]
+	sensed            once[[]*sense]
 	warnings          warnings
 }
 

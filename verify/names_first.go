@@ -125,20 +125,20 @@ func sensitiveList(policies []*model.Policy) *model.RuleList {
 	return list
 }
 
-// denied is packets that a denial of sensitive addresses is the first to match.
-type denied struct {
+// deniedPacket is packets that a denial of sensitive addresses is the first to match.
+type deniedPacket struct {
 	rule int // in the list
 	l4   model.L4Range
 	addr netip.Addr
 }
 
 // deniedPackets returns them in the order of the rules.
-func deniedPackets(list *model.RuleList) ([]denied, error) {
+func deniedPackets(list *model.RuleList) ([]deniedPacket, error) {
 	table, err := space.Flatten(list, model.IPv4)
 	if err != nil {
 		return nil, err
 	}
-	var out []denied
+	var out []deniedPacket
 	seen := make([]bool, len(table.Decisions))
 	for _, r := range table.Ranges() {
 		if r.Decision == space.NoDecision || seen[r.Decision] {
@@ -147,11 +147,11 @@ func deniedPackets(list *model.RuleList) ([]denied, error) {
 		seen[r.Decision] = true
 		for _, c := range table.Cells(r.Decision) {
 			if c.Rule != space.NoRule && deniesSensitive(list.Rules[c.Rule].Ref.Rule()) {
-				out = append(out, denied{int(c.Rule), c.L4Range, r.First})
+				out = append(out, deniedPacket{int(c.Rule), c.L4Range, r.First})
 			}
 		}
 	}
-	slices.SortStableFunc(out, func(a, b denied) int { return cmp.Compare(a.rule, b.rule) })
+	slices.SortStableFunc(out, func(a, b deniedPacket) int { return cmp.Compare(a.rule, b.rule) })
 	return out, nil
 }
 
@@ -192,7 +192,7 @@ func ownNames(list *model.RuleList) [][]ownName {
 const maxListed = 1 << 18
 
 // list lists the denials that are opened on own, denials[first] before all others.
-func (f *nameFirst) list(list *model.RuleList, denials []denied, first int, own model.L4Set, budget *int) {
+func (f *nameFirst) list(list *model.RuleList, denials []deniedPacket, first int, own model.L4Set, budget *int) {
 	f.denials = []model.RuleRef{list.Rules[denials[first].rule].Ref}
 	last := denials[first].rule
 	for i := range denials {

@@ -47,7 +47,8 @@ type ReachFlow struct {
 }
 
 // ReachOptions narrows the question. Filters are, unless empty, NAMESPACE,
-// NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address, or svc:NAMESPACE/NAME.
+// NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address, or svc:NAMESPACE/NAME;
+// To may also be a domain name of which Resolve has addresses.
 type ReachOptions struct {
 	compiler.Options
 	From, To string

@@ -83,13 +83,21 @@ func showsSide(f *model.Finding, s *simulate.Side) error {
 		if strings.HasPrefix(s.Rule, f.Policy+"#") || s.Rule == "" {
 			return fmt.Errorf("decided by %q", s.Rule)
 		}
-	case model.FQDNFirst:
+	case model.MetadataReachable, model.PrivateReachable, model.FQDNFirst:
 		if s.Rule != f.Rule {
 			return fmt.Errorf("decided by %q", s.Rule)
 		}
 	case model.FQDNOverlap, model.BaselineOverridden:
 		if s.Rule != f.Related[0].Rule {
 			return fmt.Errorf("decided by %q, not by the first related rule", s.Rule)
+		}
+	case model.ClosedDirection:
+		if s.Reason != simulate.DefaultDeny {
+			return fmt.Errorf("decided by %q", s.Rule)
+		}
+	case model.NoDNS:
+		if s.Verdict != simulate.Deny || f.Rule != "" && s.Rule != f.Rule {
+			return fmt.Errorf("%s by %q", s.Verdict, s.Rule)
 		}
 	case model.PriorityConflict:
 		if !slices.Contains(s.Policies, f.Policy) || !slices.Contains(s.Policies, f.Related[0].Policy) {
@@ -105,7 +113,7 @@ func TestWitnessesSimulate(t *testing.T) {
 	for seed := range uint64(soak(t, 400)) {
 		c := named(seed)
 		in := &compiler.Input{Policies: c.Policies, Inventory: c.Inventory, InventoryGiven: true}
-		o := LintOptions{Only: slices.Concat(orderCodes, practiceCodes)}
+		o := LintOptions{Only: slices.Concat(orderCodes, securityCodes, practiceCodes)}
 		o.Resolve, o.IsolateByDirection = c.Resolve, seed%3 == 0
 		r, err := Lint(t.Context(), in, o)
 		if err != nil {

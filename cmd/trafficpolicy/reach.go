@@ -26,7 +26,8 @@ ingress of its destination allow it; flows from and to addresses are judged at t
 pods' end alone, and pods may be among these addresses.
 
 X and Y are each NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address,
-or svc:NAMESPACE/NAME, the addresses of a Service. Traffic between two ends that no
+or svc:NAMESPACE/NAME, the addresses of a Service; Y also a domain name that --resolve
+has addresses of. Traffic between two ends that no
 policy governs is open, and is left out unless both are asked for. So is that of a
 pod to itself and of a node to its pods. Pods on their node's network are addresses.`,
 		Example: `  trafficpolicy reach -f policies/ -i cluster.json
@@ -84,7 +85,11 @@ func writeReachText(w io.Writer, r *verify.Reach) error {
 		t.Header("FROM", "TO", "PORTS")
 		for i := range r.Flows {
 			f := &r.Flows[i]
-			if err := t.Append([]string{flowEnd(r, f, f.From), flowEnd(r, f, f.To), flowPorts(f)}); err != nil {
+			row := []string{flowEnd(r, f, f.From), flowEnd(r, f, f.To), flowPorts(f)}
+			for i := range row {
+				row[i] = strings.Join(wrap(row[i], lineLength), "\n")
+			}
+			if err := t.Append(row); err != nil {
 				return fmt.Errorf("table: %w", err)
 			}
 		}

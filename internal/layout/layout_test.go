@@ -29,6 +29,9 @@ var allowed = []struct {
 	{"backends/bundle", []string{"model", "compiler"}},
 	{"backends/nftables", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/netns", "internal/state"}},
+	{"internal/edit", nil},
+	{"internal/fix", []string{"model", "compiler", "verify", "internal/edit"}},
+	{"internal/report", []string{"model"}},
 	{"internal/synth", []string{"model"}},
 	{"internal/version", nil},
 }

@@ -9,8 +9,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Case is one test case of a JUnit report. Failure and Skipped are empty for one
-// that passed.
+// Case is one test case of a JUnit report. Failure is empty for one that passed.
 type Case struct {
 	Name, Class, File string
 	Line              int

@@ -47,7 +47,13 @@ func golden(t *testing.T, name string, got []byte) {
 func TestSARIF(t *testing.T) {
 	var buf bytes.Buffer
 	help := func(c model.Code) string { return "# " + string(c) }
-	if err := SARIF(&buf, sample(), SARIFOptions{Version: "v1.2.3", Help: help}); err != nil {
+	meaning := func(c model.Code) string {
+		if c == model.ParseError {
+			return "" // no page
+		}
+		return "What " + string(c) + " means. And more."
+	}
+	if err := SARIF(&buf, sample(), SARIFOptions{Version: "v1.2.3", Help: help, Meaning: meaning}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "sample.sarif", buf.Bytes())

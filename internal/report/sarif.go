@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -18,11 +19,15 @@ const (
 	maxSARIFLocations = 100
 )
 
+// homeURI is where the tool is found.
+const homeURI = "https://github.com/trafficpolicy/trafficpolicy"
+
 // SARIFOptions describes the tool to the reader of the report.
 type SARIFOptions struct {
 	Version string
-	// Help returns the Markdown page of a code; nil for none.
-	Help func(model.Code) string
+	// Help returns the Markdown page of a code, and Meaning what a finding of it
+	// means in one paragraph; nil for none.
+	Help, Meaning func(model.Code) string
 }
 
 // The part of SARIF 2.1.0 (OASIS, section numbers in comments) that a report of
@@ -52,6 +57,8 @@ type (
 		ID                   string            `json:"id"`
 		Name                 string            `json:"name"`
 		ShortDescription     sarifMessage      `json:"shortDescription"`
+		FullDescription      sarifMessage      `json:"fullDescription"` // GitHub requires it
+		HelpURI              string            `json:"helpUri"`
 		Help                 *sarifMessage     `json:"help,omitempty"`
 		DefaultConfiguration map[string]string `json:"defaultConfiguration"`
 		Properties           map[string]any    `json:"properties"`
@@ -123,7 +130,7 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 	run := sarifRun{
 		Tool: sarifTool{sarifDriver{
 			Name:           "trafficpolicy",
-			InformationURI: "https://github.com/trafficpolicy/trafficpolicy",
+			InformationURI: homeURI,
 			Version:        o.Version,
 			Rules:          rules,
 		}},
@@ -161,17 +168,29 @@ func sarifRules(fs []model.Finding, o SARIFOptions) ([]sarifRule, map[model.Code
 			ID:                   string(c.Code),
 			Name:                 c.Name,
 			ShortDescription:     sarifMessage{Text: c.Name},
+			FullDescription:      sarifMessage{Text: c.Name},
+			HelpURI:              homeURI + "/blob/main/docs/checks.md#" + strings.ToLower(string(c.Code)) + "-" + c.Name,
 			DefaultConfiguration: map[string]string{"level": sarifLevel[c.Severity]},
 			Properties:           map[string]any{"tags": []string{"network-policy"}},
 		}
-		if o.Help != nil {
-			if page := o.Help(c.Code); page != "" {
-				r.Help = &sarifMessage{Text: page, Markdown: page}
-			}
+		if text := describe(o.Meaning, c.Code); text != "" {
+			first, _, _ := strings.Cut(text, ". ")
+			r.ShortDescription.Text, r.FullDescription.Text = strings.TrimSuffix(first, "."), text
+		}
+		if page := describe(o.Help, c.Code); page != "" {
+			r.Help = &sarifMessage{Text: page, Markdown: page}
 		}
 		rules = append(rules, r)
 	}
 	return rules, index
+}
+
+// describe returns what of says of a code; of may be nil.
+func describe(of func(model.Code) string, c model.Code) string {
+	if of == nil {
+		return ""
+	}
+	return of(c)
 }
 
 func sarifOf(f *model.Finding, rule int, fingerprint string) sarifResult {
