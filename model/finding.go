@@ -39,6 +39,7 @@ type Finding struct {
 	Column         int       `json:"column"`
 	Policy         string    `json:"policy,omitempty"`
 	Rule           string    `json:"rule,omitempty"`
+	Entry          string    `json:"entry,omitempty"` // the peer or port entry, where it is about one: Rule with .to[0], .from[0] or .ports[0]
 	Field          string    `json:"field,omitempty"` // path within the object, such as spec.egress.rules[0].to[1].cidr
 	Related        []Related `json:"related,omitempty"`
 	RelatedOmitted int       `json:"relatedOmitted,omitempty"`
