@@ -154,11 +154,15 @@ func (r *reacher) look(ranges []space.Range, said map[space.DecisionID]l4ID, nea
 		for ranges[at].Last.Less(a.addr) {
 			at++
 		}
+		id, p := said[ranges[at].Decision], found[a.group]
+		if n := len(p); n > 0 && p[n-1] == (l4Said{id, manyHosts}) {
+			continue // as of most addresses
+		}
 		host := manyHosts
 		if near[a.group] {
 			host = a.host
 		}
-		found[a.group] = found[a.group].with(said[ranges[at].Decision], host)
+		found[a.group] = p.with(id, host)
 	}
 	out := make([]profileID, len(found))
 	last := map[l4Said]profileID{} // of profiles of one
