@@ -15,12 +15,15 @@ type minTree struct {
 	log   []undo
 }
 
-// minNode covers a power of two of slots. low and highest are of the values known
-// in this subtree: the lowest of a deny (0) and of an allow (1), and the highest.
+// minNode covers a power of two of slots. Of the values known in this subtree,
+// low has the lowest of a deny (0) and of an allow (1), high at least the highest
+// of each, -1 where there is none; highest counts slots without a rule too.
 type minNode struct {
 	tag, highest int32
-	low          [2]int32
+	low, high    [2]int32
 }
+
+var blankMin = minNode{tag: none, highest: none, low: [2]int32{none, none}, high: [2]int32{-1, -1}}
 
 func (n *minNode) lowest() int32 { return min(n.low[0], n.low[1]) }
 
@@ -36,7 +39,7 @@ func newMinTree(slots int32, allow []bool) *minTree {
 	}
 	t := &minTree{slots: size, allow: allow, nodes: make([]minNode, 2*size)}
 	for i := range t.nodes {
-		t.nodes[i] = minNode{none, none, [2]int32{none, none}}
+		t.nodes[i] = blankMin
 	}
 	return t
 }
@@ -88,28 +91,34 @@ func (t *minTree) lowerAt(at, lo, hi int32, s span, v int32) {
 
 // sum makes n's extremes those of its children, cut off by its tag.
 func (t *minTree) sum(at int32, n *minNode) {
-	n.low, n.highest = [2]int32{none, none}, none
+	tag := n.tag
+	*n = blankMin
 	if at < t.slots {
 		l, r := &t.nodes[2*at], &t.nodes[2*at+1]
-		n.low[0], n.low[1] = min(l.low[0], r.low[0]), min(l.low[1], r.low[1])
+		for b := range n.low {
+			n.low[b], n.high[b] = min(l.low[b], r.low[b]), max(l.high[b], r.high[b])
+		}
 		n.highest = max(l.highest, r.highest)
 	}
-	cut(&n.low, n.highest, n.tag, t)
-	n.highest = min(n.highest, n.tag)
+	n.tag = tag
+	t.cut(n, tag)
 }
 
-// cut makes low that of values of which none is above tag: those above become tag.
-func cut(low *[2]int32, highest, tag int32, t *minTree) {
-	if highest <= tag {
+// cut makes n's extremes those of values of which none is above tag: those above
+// become tag.
+func (t *minTree) cut(n *minNode, tag int32) {
+	if n.highest <= tag {
 		return
 	}
-	for b := range low {
-		if low[b] > tag {
-			low[b] = none
+	n.highest = tag
+	for b := range n.low {
+		if n.low[b] > tag {
+			n.low[b], n.high[b] = none, -1
 		}
+		n.high[b] = min(n.high[b], tag)
 	}
 	b := t.action(tag)
-	low[b] = min(low[b], tag)
+	n.low[b], n.high[b] = min(n.low[b], tag), tag
 }
 
 // above returns, in out's memory, the maximal stretches of s on which every
@@ -159,9 +168,9 @@ func (t *minTree) lowAt(out *[2]int32, above int32, at, lo, hi int32, s span) {
 		return
 	}
 	if s.lo <= lo && hi <= s.hi {
-		low := n.low
-		cut(&low, n.highest, above, t)
-		out[0], out[1] = min(out[0], low[0]), min(out[1], low[1])
+		m := *n
+		t.cut(&m, above)
+		out[0], out[1] = min(out[0], m.low[0]), min(out[1], m.low[1])
 		return
 	}
 	above = min(above, n.tag)
@@ -181,18 +190,16 @@ func (t *minTree) between(s span, b int, floor, ceil int32) bool {
 }
 
 func (t *minTree) betweenAt(above, at, lo, hi int32, s span, b int, floor, ceil int32) bool {
-	n := &t.nodes[at]
-	low := n.low
-	cut(&low, n.highest, above, t)
-	switch {
-	case low[b] >= ceil, min(n.highest, above) <= floor:
-		return false
-	case s.lo <= lo && hi <= s.hi && low[b] > floor:
-		return true
-	case n.lowest() >= above, at >= t.slots: // one value
-		return low[b] > floor
-	}
+	n := t.nodes[at]
+	oneValue := n.lowest() >= above || at >= t.slots
 	above = min(above, n.tag)
+	t.cut(&n, above)
+	switch {
+	case n.low[b] >= ceil, n.high[b] <= floor:
+		return false
+	case oneValue, s.lo <= lo && hi <= s.hi && n.low[b] > floor:
+		return n.low[b] > floor
+	}
 	mid := (lo + hi) / 2
 	return s.lo < mid && t.betweenAt(above, 2*at, lo, mid, s, b, floor, ceil) ||
 		s.hi > mid && t.betweenAt(above, 2*at+1, mid, hi, s, b, floor, ceil)
