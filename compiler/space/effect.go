@@ -167,7 +167,7 @@ func (e *effects) leave(i int32, below *pieces) {
 			}
 		}
 	}
-	below.apply(firsts, e.allow, func(span, int32, int32) {})
+	below.apply(&e.tree.memory, firsts, e.allow, func(span, int32, int32) {})
 }
 
 func (e *effects) action(r int32) int { return b2i(r != none && e.allow[r]) }

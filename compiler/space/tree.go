@@ -1,7 +1,6 @@
 package space
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -22,8 +21,9 @@ type node struct {
 // tree holds every prefix of the peers without an atom, of one family. Its first
 // node is the family's /0, whether or not a peer has it.
 type tree struct {
-	nodes []node
-	sets  int // distinct rulesets
+	nodes  []node
+	sets   int             // distinct rulesets
+	memory recycler[piece] // of the pieces of a walk
 }
 
 // blockRule is one prefix of a rule, or of a unit.
@@ -85,12 +85,62 @@ func blockRules(list *model.RuleList, f model.Family) []blockRule {
 	return sortPairs(pairs)
 }
 
-// sortPairs sorts pairs and drops repetitions.
+// sortPairs sorts pairs, which come in order of their rules, by block, and drops
+// repetitions.
 func sortPairs(pairs []blockRule) []blockRule {
-	slices.SortFunc(pairs, func(a, b blockRule) int {
-		return cmp.Or(a.block.compare(b.block), cmp.Compare(a.rule, b.rule))
-	})
+	const few = 512
+	if len(pairs) <= few {
+		slices.SortStableFunc(pairs, func(a, b blockRule) int { return a.block.compare(b.block) })
+	} else {
+		radixSort(pairs)
+	}
 	return slices.Compact(pairs)
+}
+
+// radixSort sorts by block, stable: byte after byte, from the length to the first
+// of the address, leaving out those that are the same in all.
+func radixSort(pairs []blockRule) {
+	const bytes = 17
+	var differ block
+	for i := range pairs {
+		differ.first.hi |= pairs[i].first.hi ^ pairs[0].first.hi
+		differ.first.lo |= pairs[i].first.lo ^ pairs[0].first.lo
+		differ.bits |= pairs[i].bits ^ pairs[0].bits
+	}
+	from, to := pairs, make([]blockRule, len(pairs))
+	for k := range bytes {
+		if differ.byteAt(k) == 0 {
+			continue
+		}
+		var at [256]int
+		for i := range from {
+			at[from[i].byteAt(k)]++
+		}
+		sum := 0
+		for v, n := range at {
+			at[v], sum = sum, sum+n
+		}
+		for i := range from {
+			v := from[i].byteAt(k)
+			to[at[v]] = from[i]
+			at[v]++
+		}
+		from, to = to, from
+	}
+	if &from[0] != &pairs[0] {
+		copy(pairs, from)
+	}
+}
+
+// byteAt returns byte k of what blocks are sorted by, the least significant first.
+func (b *block) byteAt(k int) byte {
+	switch {
+	case k == 0:
+		return b.bits
+	case k <= 8:
+		return byte(b.first.lo >> (8 * (k - 1)))
+	}
+	return byte(b.first.hi >> (8 * (k - 9)))
 }
 
 // link finds parents and subtree ends with a stack of the blocks that are open.
