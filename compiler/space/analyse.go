@@ -182,7 +182,7 @@ func (a *analyser) take(r *ruleFate, q *piece) {
 		}
 		if low[b] < q.worst {
 			// Some slot has a unit above that is before the worst below.
-			*t = fate{seen: true, by: low[b], packet: point{node: q.at, slot: a.slotOf(q.span, b, low[b])}}
+			*t = fate{seen: true, by: low[b], packet: point{node: q.at, slot: a.above.find(q.span, b, low[b])}}
 			continue
 		}
 		if q.low[b] != none {
@@ -193,18 +193,4 @@ func (a *analyser) take(r *ruleFate, q *piece) {
 		}
 		a.takeAtom(t, b, q)
 	}
-}
-
-// slotOf returns the first slot of s where the lowest unit above is v, which is
-// the lowest of action b there.
-func (a *analyser) slotOf(s span, b int, v int32) int32 {
-	for s.hi-s.lo > 1 {
-		mid := (s.lo + s.hi) / 2
-		if a.above.low(span{s.lo, mid})[b] == v {
-			s.hi = mid
-		} else {
-			s.lo = mid
-		}
-	}
-	return s.lo
 }

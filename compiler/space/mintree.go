@@ -183,6 +183,35 @@ func (t *minTree) lowAt(out *[2]int32, above int32, at, lo, hi int32, s span) {
 	}
 }
 
+// find returns the first slot of s whose value is v, the lowest of action b in s.
+func (t *minTree) find(s span, b int, v int32) int32 {
+	return t.findAt(none, 0, 0, t.slots, s, b, v)
+}
+
+// findAt is find for the part of s below node at, -1 where it is not there.
+func (t *minTree) findAt(above, at, lo, hi int32, s span, b int, v int32) int32 {
+	n := t.nodes[at]
+	oneValue := n.lowest() >= above || hi-lo == 1
+	above = min(above, n.tag)
+	t.cut(&n, above)
+	switch {
+	case n.low[b] > v:
+		return -1
+	case oneValue:
+		return max(lo, s.lo)
+	}
+	mid := (lo + hi) / 2
+	if s.lo < mid {
+		if slot := t.findAt(above, at+1, lo, mid, s, b, v); slot >= 0 {
+			return slot
+		}
+	}
+	if s.hi > mid {
+		return t.findAt(above, at+2*(mid-lo), mid, hi, s, b, v)
+	}
+	return -1
+}
+
 // between reports whether some slot of s has a value of action b that is greater
 // than floor and less than ceil.
 func (t *minTree) between(s span, b int, floor, ceil int32) bool {
