@@ -22,7 +22,10 @@ type arena[T any] struct{ rest []T }
 func (a *arena[T]) keep(s []T) []T {
 	const chunk = 4096
 	n := len(s)
-	if n > len(a.rest) {
+	switch {
+	case n == 0:
+		return nil
+	case n > len(a.rest):
 		if n > chunk/4 {
 			return slices.Clone(s)
 		}

@@ -1,6 +1,7 @@
 package space
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -22,7 +23,7 @@ type node struct {
 // node is the family's /0, whether or not a peer has it.
 type tree struct {
 	nodes  []node
-	sets   int             // distinct rulesets
+	common []bool          // by ruleset: several nodes have it
 	memory recycler[piece] // of the pieces of a walk
 }
 
@@ -159,22 +160,34 @@ func (t *tree) link() {
 	}
 }
 
-// internRulesets numbers equal lists of rules alike.
-func (t *tree) internRulesets() {
-	ids := make(map[string]int32)
+// internRulesets numbers equal lists of rules alike, of a list of so many rules.
+func (t *tree) internRulesets(rules int) {
+	alone := make([]int32, rules) // number, plus one, of the ruleset of one rule, which most are
+	many := make(map[string]int32)
 	var buf []byte
+	t.common = make([]bool, 0, len(t.nodes))
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		buf = buf[:0]
-		for _, r := range n.rules {
-			buf = append(buf, byte(r), byte(r>>8), byte(r>>16), byte(r>>24))
+		known := false
+		if len(n.rules) == 1 {
+			n.ruleset, known = alone[n.rules[0]]-1, alone[n.rules[0]] > 0
+		} else {
+			buf = buf[:0]
+			for _, r := range n.rules {
+				buf = binary.LittleEndian.AppendUint32(buf, uint32(r))
+			}
+			n.ruleset, known = many[string(buf)]
 		}
-		id, ok := ids[string(buf)]
-		if !ok {
-			id = int32(len(ids))
-			ids[string(buf)] = id
+		if known {
+			t.common[n.ruleset] = true
+			continue
 		}
-		n.ruleset = id
+		n.ruleset = int32(len(t.common))
+		t.common = append(t.common, false)
+		if len(n.rules) == 1 {
+			alone[n.rules[0]] = n.ruleset + 1
+		} else {
+			many[string(buf)] = n.ruleset
+		}
 	}
-	t.sets = len(ids)
 }
