@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -100,9 +101,13 @@ func (s *yamlSplitter) keep(line []byte) {
 	if len(s.text)+len(line) > maxDocument {
 		s.text, s.tooLong = nil, true
 	}
-	if !s.tooLong {
-		s.text = append(s.text, line...)
+	if s.tooLong {
+		return
 	}
+	if cap(s.text)-len(s.text) < len(line) {
+		s.text = slices.Grow(s.text, max(len(s.text), len(line), 1024)) // append would add a quarter
+	}
+	s.text = append(s.text, line...)
 }
 
 // isMarker reports whether a line is the document marker m.
