@@ -109,7 +109,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 		r.add(&o, found)
 	}
 	r.suppress(&o, in)
-	slices.SortFunc(r.Findings, model.CompareFindings)
+	model.SortFindings(r.Findings)
 	r.Warnings = a.warnings.sorted()
 	r.count(in)
 	return r, nil
