@@ -9,27 +9,30 @@ import (
 // take five times as much altogether.
 func push[T any](s []T, x T) []T {
 	if len(s) == cap(s) {
-		s = slices.Grow(s, max(64, len(s)))
+		s = slices.Grow(s, max(16, len(s)))
 	}
 	return append(s, x)
 }
 
-// arena keeps copies of short slices, many in one piece of memory. The zero value
-// is ready to use.
-type arena[T any] struct{ rest []T }
+// arena keeps copies of short slices, many in one piece of memory, the next one
+// twice as large. The zero value is ready to use.
+type arena[T any] struct {
+	rest  []T
+	chunk int
+}
 
 // keep returns a copy of s that lives as long as anybody holds it.
 func (a *arena[T]) keep(s []T) []T {
-	const chunk = 4096
+	const first, most = 16, 4096
 	n := len(s)
 	switch {
 	case n == 0:
 		return nil
+	case n > most/4:
+		return slices.Clone(s)
 	case n > len(a.rest):
-		if n > chunk/4 {
-			return slices.Clone(s)
-		}
-		a.rest = make([]T, chunk)
+		a.chunk = max(first, n, min(2*a.chunk, most))
+		a.rest = make([]T, a.chunk)
 	}
 	out := a.rest[:n:n]
 	a.rest = a.rest[n:]

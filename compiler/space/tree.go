@@ -1,6 +1,7 @@
 package space
 
 import (
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -91,7 +92,9 @@ func blockRules(list *model.RuleList, f model.Family) []blockRule {
 func sortPairs(pairs []blockRule) []blockRule {
 	const few = 512
 	if len(pairs) <= few {
-		slices.SortStableFunc(pairs, func(a, b blockRule) int { return a.block.compare(b.block) })
+		slices.SortFunc(pairs, func(a, b blockRule) int {
+			return cmp.Or(a.block.compare(b.block), cmp.Compare(a.rule, b.rule))
+		})
 	} else {
 		radixSort(pairs)
 	}
