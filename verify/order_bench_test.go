@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -27,6 +29,13 @@ var benchInputs = []struct {
 	{"policies-apart/10000", func() []*model.Policy { return scale.Policies(10_000, scale.Apart, scale.Spread) }},
 	{"policies-one-priority/10000", func() []*model.Policy { return scale.Policies(10_000, scale.Apart, scale.Level) }},
 	{"policies-joined/10000", func() []*model.Policy { return scale.Policies(10_000, scale.Joined, scale.Spread) }},
+}
+
+// benchCIDR is the prefix of that length around address a.
+func benchCIDR(a uint32, bits int) model.Peer {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], a)
+	return model.Peer{Kind: model.PeerCIDR, CIDR: netip.PrefixFrom(netip.AddrFrom4(b), bits).Masked()}
 }
 
 func onePolicy(rules []model.Rule) []*model.Policy { return []*model.Policy{scale.Policy(rules)} }

@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth/scale"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // withBaselines has n policies, each with a name among its rules, and a baseline of
 // ten denials for every pod and for each of the thousand label sets' first keys.
 func withBaselines(n int, set func(int) model.Labels, priority func(*rand.Rand) int) []*model.Policy {
-	out := manyPolicies(n, set, priority)
+	out := scale.Policies(n, set, priority)
 	for i, p := range out {
 		p.Egress.Rules[i%5].Peers = []model.Peer{{Kind: model.PeerFQDN, FQDN: fmt.Sprintf("n%d.example", i%500)}}
 	}
@@ -60,7 +61,7 @@ func longBaseline(n int) []*model.Policy {
 	out := []*model.Policy{g}
 	for i := range 1000 {
 		out = append(out, &model.Policy{Kind: model.TrafficPolicy, Namespace: "a", Name: fmt.Sprintf("p%d", i), Priority: 500,
-			Selector: model.Selector{MatchLabels: apart(i)},
+			Selector: model.Selector{MatchLabels: scale.Apart(i)},
 			Egress:   &model.Section{Rules: []model.Rule{{Action: model.Allow, Peers: []model.Peer{benchCIDR(0, 0)}}}}})
 	}
 	slices.SortFunc(out, model.ComparePolicies)
@@ -78,14 +79,14 @@ func BenchmarkLintPractice(b *testing.B) {
 		name     string
 		policies func() []*model.Policy
 	}{
-		{"dense/100000", func() []*model.Policy { return onePolicy(denseRules(100_000)) }},
+		{"dense/100000", func() []*model.Policy { return onePolicy(scale.Dense(100_000)) }},
 		{"names/10000", func() []*model.Policy { return onePolicy(nameRules(10_000)) }},
 		{"ports/30000", func() []*model.Policy { return onePolicy(portRules(10_000)) }},
 		{"baseline/10000", func() []*model.Policy { return longBaseline(10_000) }},
-		{"policies-apart/10000", func() []*model.Policy { return withBaselines(10_000, apart, spread) }},
-		{"policies-one-priority/10000", func() []*model.Policy { return withBaselines(10_000, apart, level) }},
-		{"policies-joined/10000", func() []*model.Policy { return withBaselines(10_000, joined, spread) }},
-		{"policies-joined-one-priority/10000", func() []*model.Policy { return withBaselines(10_000, joined, level) }},
+		{"policies-apart/10000", func() []*model.Policy { return withBaselines(10_000, scale.Apart, scale.Spread) }},
+		{"policies-one-priority/10000", func() []*model.Policy { return withBaselines(10_000, scale.Apart, scale.Level) }},
+		{"policies-joined/10000", func() []*model.Policy { return withBaselines(10_000, scale.Joined, scale.Spread) }},
+		{"policies-joined-one-priority/10000", func() []*model.Policy { return withBaselines(10_000, scale.Joined, scale.Level) }},
 	} {
 		in := &compiler.Input{Policies: input.policies(), Inventory: &model.Inventory{}}
 		for _, code := range append(codes, "all") {
