@@ -76,7 +76,7 @@ func Load(ctx context.Context, o LoadOptions) (*Input, error) {
 	}
 	l.merge()
 	slices.SortFunc(l.in.Policies, model.ComparePolicies)
-	slices.SortFunc(l.in.Findings, model.CompareFindings)
+	model.SortFindings(l.in.Findings)
 	l.in.Findings = slices.CompactFunc(l.in.Findings, sameFinding)
 	return l.in, nil
 }

@@ -156,8 +156,8 @@ type dnsDenial struct {
 	packet space.Packet  // the first of these
 }
 
-// denied adds to ds that rule denies p.
-func denied(ds []*dnsDenial, rule model.RuleRef, p *space.Packet) []*dnsDenial {
+// addDenial adds to ds that rule denies p.
+func addDenial(ds []*dnsDenial, rule model.RuleRef, p *space.Packet) []*dnsDenial {
 	i := slices.IndexFunc(ds, func(d *dnsDenial) bool { return d.rule == rule })
 	if i < 0 {
 		i = len(ds)
@@ -196,7 +196,7 @@ func (d *dnsSense) judge(at *subject) *dnsState {
 		for _, a := range otherResolvers {
 			p := space.Packet{Addr: a, L4: x}
 			if r := ruleAt(part, firstMatch(part, &p)); !r.IsZero() && !r.Rule().Action.Allows() && !deniesEverything(r.Rule()) {
-				s.resolvers = denied(s.resolvers, r, &p)
+				s.resolvers = addDenial(s.resolvers, r, &p)
 			}
 		}
 	}
@@ -221,7 +221,7 @@ func (d *dnsSense) judgeKubeDNS(s *dnsState, part *model.RuleList, x model.L4) {
 	}
 	s.allowed = model.RuleRef{}
 	if d.deniesKubeDNS(part) {
-		s.kube = denied(s.kube, r, &p)
+		s.kube = addDenial(s.kube, r, &p)
 	}
 }
 

@@ -82,6 +82,12 @@ var checks = []check{
 	{[]model.Code{model.PrivateReachable}, privateReachable},
 	{[]model.Code{model.BroadSelector}, broadSelectors},
 	{[]model.Code{model.CanBypass}, canBypass},
+	{[]model.Code{model.PriorityBand}, priorityBands},
+	{[]model.Code{model.FQDNOverlap}, namesThatOverlap},
+	{[]model.Code{model.FQDNDeny}, namesDenied},
+	{[]model.Code{model.FQDNFirst}, namesBeforeDenials},
+	{[]model.Code{model.Mergeable}, mergeablePolicies},
+	{[]model.Code{model.BaselineOverridden}, overriddenBaselines},
 }
 
 // Lint runs the checks on in and joins what they find to what was found in
@@ -106,7 +112,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 	}
 	r.Unchecked = a.uncheckedFor(o.wants)
 	r.suppress(&o, in)
-	slices.SortFunc(r.Findings, model.CompareFindings)
+	model.SortFindings(r.Findings)
 	r.count(in)
 	return r, nil
 }
@@ -134,7 +140,7 @@ func (r *Report) suppress(o *LintOptions, in *compiler.Input) {
 	}
 	for i := range unused {
 		c := &unused[i]
-		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code)) &&
+		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code)) && (len(o.Resolve) > 0 || c.Code != model.FQDNOverlap) &&
 			!slices.ContainsFunc(r.Unchecked, func(u Unchecked) bool { return u.about(c.Code) })
 		if known := c.Code.Info().Code != ""; !known || looked {
 			r.Findings = append(r.Findings, model.NewFinding(model.UnusedSuppression, c.Pos, unusedMessage(c)))

@@ -161,7 +161,8 @@ func newReacher(in *compiler.Input, o ReachOptions) (*reacher, error) {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
 	r.joined, r.named = map[[4]profileID]int{}, map[string]int{}
-	r.every = r.sets.profile(l4Profile{r.sets.intern(l4Pair{model.EveryL4, model.EveryL4})})
+	r.every = r.sets.intern(l4Pair{model.EveryL4, model.EveryL4})
+	r.free = r.sets.profile(l4Profile{{r.every, manyHosts}})
 	r.group(in)
 	return r, nil
 }

@@ -7,14 +7,15 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth/scale"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// openPolicies are those of [manyPolicies] with public access, half of them with
+// openPolicies are those of [scale.Policies] with public access, half of them with
 // kube-dns before it; every tenth denies the shared range instead. So each check of
 // security has much to say and pairs of policies to look at.
 func openPolicies(n int, set func(int) model.Labels) []*model.Policy {
-	ps := manyPolicies(n, set, spread)
+	ps := scale.Policies(n, set, scale.Spread)
 	rng := rand.New(rand.NewPCG(4, uint64(n)))
 	for i, p := range ps {
 		rules := p.Egress.Rules
@@ -53,11 +54,11 @@ func BenchmarkLintSecurity(b *testing.B) {
 		name     string
 		policies func() []*model.Policy
 	}{
-		{"dense/10000", func() []*model.Policy { return onePolicy(openRules(denseRules(10_000))) }},
-		{"dense/100000", func() []*model.Policy { return onePolicy(openRules(denseRules(100_000))) }},
+		{"dense/10000", func() []*model.Policy { return onePolicy(openRules(scale.Dense(10_000))) }},
+		{"dense/100000", func() []*model.Policy { return onePolicy(openRules(scale.Dense(100_000))) }},
 		{"ports/50000", func() []*model.Policy { return onePolicy(openRules(crowdedRules(50_000))) }},
-		{"policies-apart/10000", func() []*model.Policy { return openPolicies(10_000, apart) }},
-		{"policies-joined/10000", func() []*model.Policy { return openPolicies(10_000, joined) }},
+		{"policies-apart/10000", func() []*model.Policy { return openPolicies(10_000, scale.Apart) }},
+		{"policies-joined/10000", func() []*model.Policy { return openPolicies(10_000, scale.Joined) }},
 	} {
 		for _, code := range append(securityCodes, model.BroadSelector) {
 			b.Run(fmt.Sprintf("%s/%s", input.name, code), func(b *testing.B) {
@@ -74,10 +75,10 @@ func BenchmarkLintSecurityPods(b *testing.B) {
 	for i := range 50_000 {
 		a := benchCIDR(10<<24|1<<22+uint32(i), 32).CIDR.Addr()
 		p := web(fmt.Sprintf("p%d", i))
-		p.IPs, p.Labels, p.Bypass = addr(a.String()), joined(i), []string{"capability NET_ADMIN"}
+		p.IPs, p.Labels, p.Bypass = addr(a.String()), scale.Joined(i), []string{"capability NET_ADMIN"}
 		inv.Pods = append(inv.Pods, p)
 	}
-	in := &compiler.Input{Policies: openPolicies(2000, joined), Inventory: inv, InventoryGiven: true}
+	in := &compiler.Input{Policies: openPolicies(2000, scale.Joined), Inventory: inv, InventoryGiven: true}
 	for _, code := range append(slices.Clone(securityCodes), model.CanBypass) {
 		b.Run(string(code), func(b *testing.B) { benchLint(b, in, code) })
 	}

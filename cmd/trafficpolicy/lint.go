@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -122,6 +123,9 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	// Parsing left a heap of nodes that nothing holds any more. Without this call
+	// the garbage collector takes it as the measure of what lint may need.
+	runtime.GC()
 	judge := func(ctx context.Context, in *compiler.Input) (*verify.Report, error) {
 		r, err := verify.Lint(ctx, in, o)
 		if err != nil {

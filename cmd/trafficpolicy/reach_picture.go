@@ -64,8 +64,8 @@ func newPicture(r *verify.Reach) (*picture, error) {
 	if slices.ContainsFunc(p.arrows, func(a arrow) bool { return a.partial }) {
 		p.note = append(p.note, "dashed: between some of them only, or depending on the addresses of names")
 	}
-	if len(r.Open) > 0 {
-		p.note = append(p.note, wrap("no policy governs "+groupNames(r, r.Open), 2*lineLength)...)
+	for _, note := range reachNotes(r) {
+		p.note = append(p.note, wrap(note, 2*lineLength)...)
 	}
 	return p, nil
 }

@@ -27,7 +27,8 @@ func TestSARIFOfEveryCheck(t *testing.T) {
 		t.Run(code, func(t *testing.T) {
 			var out bytes.Buffer
 			c := &command{Stdin: strings.NewReader(""), Stdout: &out, Stderr: t.Output(), Getenv: os.Getenv}
-			if exit := c.Main([]string{"lint", path, "-i", cluster, "-o", "sarif", "--fail-on", "never", "--poseidon-version", "0.7.2"}); exit != exitOK {
+			if exit := c.Main([]string{"lint", path, "-i", cluster, "-o", "sarif", "--fail-on", "never",
+				"--poseidon-version", "0.7.2", "--resolve", "cdn.example=192.0.2.7", "--resolve", "ads.example=192.0.2.7"}); exit != exitOK {
 				t.Fatalf("exit code %d", exit)
 			}
 			doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(out.Bytes()))
