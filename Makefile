@@ -49,7 +49,7 @@ generate-check: ## Fail where generated files are not what their source makes, i
 	@scripts/generated
 
 golden: ## Rewrite golden files and the examples in the docs; read the diff before you commit
-	UPDATE=1 $(GO) test ./cmd/... ./compiler/... ./verify/... ./backends/... ./docs/...
+	UPDATE=1 $(GO) test ./cmd/... ./compiler/... ./verify/... ./backends/... ./internal/report/... ./docs/...
 
 FUZZTIME ?= 10s
 fuzz: ## Run every fuzz target for FUZZTIME (10s)

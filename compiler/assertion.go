@@ -96,7 +96,7 @@ func LoadAssertions(ctx context.Context, paths []string, stdin io.Reader) ([]*As
 			return nil, nil, err
 		}
 	}
-	slices.SortFunc(l.findings, model.CompareFindings)
+	model.SortFindings(l.findings)
 	return r.out, l.findings, nil
 }
 

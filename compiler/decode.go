@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -48,26 +47,24 @@ func (p *path) field(key string) *path { return &path{up: p, key: key} }
 func (p *path) item(i int) *path       { return &path{up: p, index: i} }
 
 // String returns the path as kubectl writes it, such as spec.egress.rules[0].to.
-func (p *path) String() string {
-	var steps []*path
-	for ; p != nil; p = p.up {
-		steps = append(steps, p)
+func (p *path) String() string { return string(p.append(nil)) }
+
+// append is recursive, and what messages are made of is copied, so that a path
+// that no finding asks for needs no memory of the heap.
+func (p *path) append(b []byte) []byte {
+	if p == nil {
+		return b
 	}
-	var b strings.Builder
-	for _, s := range slices.Backward(steps) {
-		switch {
-		case s.key == "":
-			b.WriteString("[" + strconv.Itoa(s.index) + "]")
-		case strings.ContainsAny(s.key, ".[]/ "):
-			b.WriteString("[" + quote(s.key) + "]")
-		default:
-			if b.Len() > 0 {
-				b.WriteByte('.')
-			}
-			b.WriteString(clip(s.key))
-		}
+	b = p.up.append(b)
+	switch {
+	case p.key == "":
+		return append(strconv.AppendInt(append(b, '['), int64(p.index), 10), ']')
+	case strings.ContainsAny(p.key, ".[]/ "):
+		return append(append(append(b, '['), quote(p.key)...), ']')
+	case len(b) > 0:
+		b = append(b, '.')
 	}
-	return b.String()
+	return append(b, clip(p.key)...)
 }
 
 // pos returns where a node stands: of a mapping, its first key.
@@ -126,6 +123,9 @@ func (d *decoder) wrongType(n *yaml.Node, p *path, want string) {
 	}
 	d.report(model.InvalidValue, n, p, "%s is %s, want %s%s", p.last(), describe(n), want, hint)
 }
+
+// name returns the field at p.
+func (p *path) name() string { return strings.Clone(p.key) }
 
 // last names the value at p for a message: its field, or the item of a list.
 func (p *path) last() string {

@@ -34,14 +34,13 @@ func (f *fields) get(name string) *yaml.Node {
 // strict reads a mapping that may hold the known fields alone; everything else
 // is reported. known is sorted. ok is false where n is no mapping.
 func (d *decoder) strict(n *yaml.Node, p *path, known []string) (f fields, ok bool) {
-	return d.mapping(n, p, known, known)
+	return d.mapping(n, p, known, true, "")
 }
 
 // strictHiding is strict for a field that is known only to have a finding of its
 // own: it is not offered.
 func (d *decoder) strictHiding(n *yaml.Node, p *path, known []string, hidden string) (f fields, ok bool) {
-	offered := slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == hidden })
-	return d.mapping(n, p, known, offered)
+	return d.mapping(n, p, known, true, hidden)
 }
 
 // lenient reads the known fields of a mapping and ignores all others. Absent
@@ -50,13 +49,13 @@ func (d *decoder) lenient(n *yaml.Node, p *path, known ...string) (f fields) {
 	if isNull(n) {
 		return f
 	}
-	f, _ = d.mapping(n, p, known, nil)
+	f, _ = d.mapping(n, p, known, false, "")
 	return f
 }
 
-// mapping reads the known fields of a mapping. Others are reported together with
-// what is offered instead, unless that is nil.
-func (d *decoder) mapping(n *yaml.Node, p *path, known, offered []string) (f fields, ok bool) {
+// mapping reads the known fields of a mapping. If strict, others are reported
+// together with the known ones, but for the hidden one.
+func (d *decoder) mapping(n *yaml.Node, p *path, known []string, strict bool, hidden string) (f fields, ok bool) {
 	f.known = known
 	if !d.visit(n, p) {
 		return f, false
@@ -66,11 +65,12 @@ func (d *decoder) mapping(n *yaml.Node, p *path, known, offered []string) (f fie
 		return f, false
 	}
 	var first [maxFields]*yaml.Node // keys, for duplicates
-	d.pairs(n, p, offered != nil, func(key string, k, v *yaml.Node, merged bool) {
+	d.pairs(n, p, strict, func(key string, k, v *yaml.Node, merged bool) {
 		i := slices.Index(known, key)
 		switch {
-		case i < 0 && offered != nil:
+		case i < 0 && strict:
 			f.unknown = true
+			offered := slices.DeleteFunc(slices.Clone(known), func(s string) bool { return s == hidden })
 			if near := d.unknownField(k, p, key, offered); near != "" {
 				f.meant = append(f.meant, near)
 			}

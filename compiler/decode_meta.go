@@ -56,7 +56,7 @@ func (d *decoder) policyMeta(n, node *yaml.Node, namespaced bool) (m meta) {
 		d.globalNamespace(ns, p.field("namespace"))
 	}
 	d.labels(f.get("labels"), p.field("labels"))
-	d.stringMap(f.get("annotations"), p.field("annotations"), func(string, string, *yaml.Node, *yaml.Node, *path) {})
+	d.stringMap(f.get("annotations"), p.field("annotations"), func(string, string, *yaml.Node, *yaml.Node) {})
 	return m
 }
 
@@ -118,8 +118,8 @@ func (d *decoder) namespaceName(ns string, n *yaml.Node, p *path) bool {
 // labels reads a label set. Keys and values are interned.
 func (d *decoder) labels(n *yaml.Node, p *path) model.Labels {
 	var ls model.Labels
-	d.stringMap(n, p, func(key, value string, k, v *yaml.Node, p *path) {
-		if d.labelKey(key, k, p) && d.labelValue(value, v, p) {
+	d.stringMap(n, p, func(key, value string, k, v *yaml.Node) {
+		if d.labelKey(key, k, p.field(key)) && d.labelValue(value, v, p.field(key)) {
 			ls = append(ls, model.Label{Key: d.intern(key), Value: d.intern(value)})
 		}
 	})
@@ -134,7 +134,7 @@ func (d *decoder) labels(n *yaml.Node, p *path) model.Labels {
 
 // stringMap calls fn for each entry of a mapping of strings, which may be absent
 // or null. Keys are unique.
-func (d *decoder) stringMap(n *yaml.Node, p *path, fn func(key, value string, k, v *yaml.Node, p *path)) {
+func (d *decoder) stringMap(n *yaml.Node, p *path, fn func(key, value string, k, v *yaml.Node)) {
 	if isNull(n) || !d.visit(n, p) {
 		return
 	}
@@ -153,7 +153,7 @@ func (d *decoder) stringMap(n *yaml.Node, p *path, fn func(key, value string, k,
 		}
 		seen[key] = k
 		if value, ok := d.str(v, at); ok {
-			fn(key, value, k, v, at)
+			fn(key, value, k, v)
 		}
 	})
 }

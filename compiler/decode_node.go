@@ -1,7 +1,7 @@
 package compiler
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -88,7 +88,7 @@ func describe(n *yaml.Node) string {
 }
 
 // quote quotes what the user wrote, shortened to what a message can hold.
-func quote(s string) string { return fmt.Sprintf("%q", clip(s)) }
+func quote(s string) string { return strconv.Quote(clip(s)) }
 
 func clip(s string) string {
 	const most = 80

@@ -75,7 +75,7 @@ func (d *decoder) portNumber(n *yaml.Node, p *path) (port uint16, ok bool) {
 		return 0, false
 	}
 	if v < 1 || v > 65535 {
-		d.report(model.InvalidValue, n, p, "%s %s is out of range, want a port from 1 to 65535", p.key, clip(deref(n).Value))
+		d.report(model.InvalidValue, n, p, "%s %s is out of range, want a port from 1 to 65535", p.name(), clip(deref(n).Value))
 		return 0, false
 	}
 	return uint16(v), true

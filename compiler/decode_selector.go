@@ -92,7 +92,7 @@ func (d *decoder) enum(n *yaml.Node, p *path, names []string) (string, bool) {
 		return names[i], true
 	}
 	near := nearest(s, names)
-	f := d.report(model.InvalidValue, n, p, "%s %s is not known, want %s%s", p.key, quote(s), choices(names), hint(near))
+	f := d.report(model.InvalidValue, n, p, "%s %s is not known, want %s%s", p.name(), quote(s), choices(names), hint(near))
 	f.Suggestion = suggest(near)
 	return "", false
 }

@@ -33,7 +33,7 @@ func (r *Resolver) Explain(p *model.Peer, res *Resolution) string {
 		return p.String() + " has no addresses but maybe those of objects that cannot be read"
 	case NoInventory:
 		kind := "pods"
-		if p.Kind == model.PeerService {
+		if p.Kind == model.PeerService && !r.given.services {
 			kind = "Services"
 		}
 		return fmt.Sprintf("%s cannot be looked up: the inventory has no %s", p, kind)

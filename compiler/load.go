@@ -19,6 +19,9 @@ type LoadOptions struct {
 	Namespace string
 	// PoseidonVersion, such as "0.7.2", turns on TP012; "" is no check.
 	PoseidonVersion string
+	// Open opens a file, [os.Open] where nil. Which files there are the file
+	// system says all the same.
+	Open func(path string) (io.ReadCloser, error)
 }
 
 // Input is everything that was read.
@@ -38,11 +41,17 @@ type Input struct {
 	// under NoKind documents that are no Kubernetes objects.
 	Skipped map[string]int
 
+	// Copies are policies of Policies that were read once more, saying the same, in
+	// input order.
+	Copies []Copy
+
 	// Suppressions are the suppression comments of all YAML, in input order; JSON
 	// has none.
 	Suppressions []Suppression
 
 	lines sourceLines
+	// inInventory holds the policies that LoadOptions.Inventory brought.
+	inInventory map[*model.Policy]bool
 	// ofInventory holds the findings of inventory objects that are in
 	// Inventory.Broken.
 	ofInventory map[findingKey]bool
@@ -67,10 +76,20 @@ func Load(ctx context.Context, o LoadOptions) (*Input, error) {
 	}
 	l.merge()
 	slices.SortFunc(l.in.Policies, model.ComparePolicies)
-	slices.SortFunc(l.in.Findings, model.CompareFindings)
+	model.SortFindings(l.in.Findings)
 	l.in.Findings = slices.CompactFunc(l.in.Findings, sameFinding)
 	return l.in, nil
 }
+
+// Copy is an object that says the same as a policy that was read before it.
+type Copy struct {
+	Policy *model.Policy
+	Pos    model.Pos // of the copy's first key
+}
+
+// FromInventory reports whether p, one of in.Policies, was read from
+// LoadOptions.Inventory.
+func (in *Input) FromInventory(p *model.Policy) bool { return in.inInventory[p] }
 
 // findingKey tells findings apart.
 type findingKey struct {

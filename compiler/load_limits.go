@@ -21,6 +21,9 @@ const (
 	// maxStdinKept is the size in bytes up to which standard input is kept for
 	// [Input.SourceLine].
 	maxStdinKept = 1 << 20
+	// parseAhead is the size in bytes of the YAML documents that are parsed while
+	// earlier ones are decoded, unless one alone is larger.
+	parseAhead = 256 << 10
 	// sniffSize is how many bytes are looked at to tell JSON from YAML.
 	sniffSize = 1 << 20
 )

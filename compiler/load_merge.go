@@ -31,6 +31,8 @@ func (l *loader) merge() {
 			l.keep(o)
 		case !sameObject(prev, o):
 			l.duplicate(prev, o)
+		default:
+			l.copyOf(prev, o)
 		}
 	}
 }
@@ -65,6 +67,9 @@ func (l *loader) keep(o *object) {
 	switch v := o.value.(type) {
 	case *model.Policy:
 		l.in.Policies = append(l.in.Policies, v)
+		if o.inventory {
+			l.in.inInventory[v] = true
+		}
 	case *model.Namespace:
 		inv.Namespaces = append(inv.Namespaces, v)
 	case *model.Node:
@@ -112,6 +117,13 @@ func (l *loader) duplicate(prev, o *object) {
 	l.in.Findings = append(l.in.Findings, f)
 	if l.broken(o); o.ofInventory() {
 		l.mark([]model.Finding{f})
+	}
+}
+
+// copyOf notes that o says the same as prev.
+func (l *loader) copyOf(prev, o *object) {
+	if p, ok := prev.value.(*model.Policy); ok {
+		l.in.Copies = append(l.in.Copies, Copy{p, o.pos})
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -24,7 +23,7 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 		src.file = StdinName
 		r = &l.stdin
 	} else {
-		f, err := os.Open(in.path)
+		f, err := l.open(in.path)
 		if err != nil {
 			return err
 		}

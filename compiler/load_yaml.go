@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,6 +19,8 @@ import (
 // stands (YAML 1.2.2, section 9.1.2), so that needs no parsing.
 func (l *loader) yamlStream(ctx context.Context, src *source, r *bufio.Reader) error {
 	s := yamlSplitter{r: r}
+	var ahead parseQueue
+	defer ahead.wait()
 	comments := suppressions{file: src.file}
 	defer func() { l.in.Suppressions = append(l.in.Suppressions, comments.found...) }()
 	for {
@@ -31,16 +34,25 @@ func (l *loader) yamlStream(ctx context.Context, src *source, r *bufio.Reader) e
 		comments.scan(s.text, s.lines)
 		doc := *src
 		doc.document = &document{file: src.file, lines: s.lines}
+		for ahead.isFull(len(s.text)) {
+			l.yamlDocument(ahead.next())
+		}
 		switch {
 		case s.tooLong:
-			l.textError(doc.document, s.lines+1, 1, fmt.Sprintf("document is larger than %d MB, want smaller documents, or JSON for a large inventory", maxDocument>>20))
+			ahead.add(&doc, nil, func([]byte) *parsedYAML {
+				return &parsedYAML{line: 1, column: 1, problem: fmt.Sprintf("document is larger than %d MB, want smaller documents, or JSON for a large inventory", maxDocument>>20)}
+			})
 		case s.content:
-			l.yamlDocument(&doc, s.text)
+			ahead.add(&doc, s.text, parseDocument)
 		}
 		if !more {
-			return nil
+			break
 		}
 	}
+	for !ahead.isEmpty() {
+		l.yamlDocument(ahead.next())
+	}
+	return nil
 }
 
 // yamlSplitter cuts a stream into documents.
@@ -100,9 +112,13 @@ func (s *yamlSplitter) keep(line []byte) {
 	if len(s.text)+len(line) > maxDocument {
 		s.text, s.tooLong = nil, true
 	}
-	if !s.tooLong {
-		s.text = append(s.text, line...)
+	if s.tooLong {
+		return
 	}
+	if cap(s.text)-len(s.text) < len(line) {
+		s.text = slices.Grow(s.text, max(len(s.text), len(line), 1024)) // append would add a quarter
+	}
+	s.text = append(s.text, line...)
 }
 
 // isMarker reports whether a line is the document marker m.
@@ -117,27 +133,43 @@ func hasContent(line []byte) bool {
 }
 
 // yamlDocument takes the objects of one document.
-func (l *loader) yamlDocument(src *source, text []byte) {
+func (l *loader) yamlDocument(src *source, p *parsedYAML) {
+	if p.problem != "" {
+		l.textError(src.document, src.lines+p.line, p.column, p.problem)
+		return
+	}
+	src.breaks = p.breaks
+	for _, n := range p.nodes {
+		l.yamlNode(src, n)
+	}
+}
+
+// parsedYAML is what was read in the text of one document.
+type parsedYAML struct {
+	nodes  []*yaml.Node
+	breaks *lineBreaks
+	// problem, unless "", says why there are no nodes, at a line and column of the
+	// text, from 1.
+	problem      string
+	line, column int
+}
+
+// parseDocument parses the text of one document. It is safe for concurrent use.
+func parseDocument(text []byte) *parsedYAML {
 	text = bytes.TrimPrefix(text, utf8BOM)
 	if at, what := badText(text); what != "" {
 		line, column := lineColumn(text, at)
-		l.textError(src.document, src.lines+line, column, "not YAML: "+what)
-		return
+		return &parsedYAML{line: line, column: column, problem: "not YAML: " + what}
 	}
 	if manyValues(text) {
-		l.textError(src.document, src.lines+1, 1, fmt.Sprintf("document has more than %d values, want smaller documents", maxValues))
-		return
+		return &parsedYAML{line: 1, column: 1, problem: fmt.Sprintf("document has more than %d values, want smaller documents", maxValues)}
 	}
-	src.breaks = oddBreaks(text)
 	nodes, err := parseYAML(text)
 	if err != nil {
 		line, column, message := yamlError(text, err)
-		l.textError(src.document, src.lines+line, column, "not YAML: "+message)
-		return
+		return &parsedYAML{line: line, column: column, problem: "not YAML: " + message}
 	}
-	for _, n := range nodes {
-		l.yamlNode(src, n)
-	}
+	return &parsedYAML{nodes: nodes, breaks: oddBreaks(text)}
 }
 
 // parseYAML parses a document. It returns more than one where it is ended by a

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"cmp"
 	"fmt"
+	"io"
+	"os"
 
 	"go.yaml.in/yaml/v3"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -16,6 +18,7 @@ type loader struct {
 	namespace string
 	poseidon  *poseidonVersion // nil without a check
 	stdin     stdin
+	open      func(path string) (io.ReadCloser, error)
 	buffer    *bufio.Reader // for all files in turn
 
 	// take is what becomes of the root of each YAML document; nil decodes it as
@@ -36,12 +39,16 @@ func newLoader(o LoadOptions) (*loader, error) {
 	l := &loader{
 		namespace: cmp.Or(o.Namespace, "default"),
 		stdin:     stdin{r: o.Stdin},
+		open:      o.Open,
 		skipped:   map[string]int{},
 		strings:   map[string]string{},
 		checked:   map[checkedString]bool{},
 		portMaps:  map[string]map[model.NamedPort]uint16{},
 	}
-	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, Skipped: l.skipped}
+	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, Skipped: l.skipped, inInventory: map[*model.Policy]bool{}}
+	if l.open == nil {
+		l.open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
+	}
 	if !l.valid(labelNames, l.namespace) {
 		return nil, fmt.Errorf("namespace %s is not valid, want %s", quote(l.namespace), wantLabelName)
 	}

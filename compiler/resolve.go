@@ -56,9 +56,11 @@ type Resolution struct {
 	// address; as few as express the set, so that 10.0.0.0/25 and 10.0.0.128/25
 	// are one. Shared; do not change.
 	Prefixes []netip.Prefix
-	// Problem is Resolved where there are prefixes, but for one case: the service
+	// Problem is Resolved where there are prefixes, but for two cases. The service
 	// "*" of a namespace in which some Services are of type ExternalName is
-	// IsExternalName and has the addresses of the others.
+	// IsExternalName and has the addresses of the others. A Service whose endpoints
+	// would be pods, in an inventory without pods, is NoInventory and has its
+	// clusterIPs.
 	Problem Problem
 }
 

@@ -128,6 +128,9 @@ func TestPeerWithoutInventory(t *testing.T) {
 	namespaces := []*model.Namespace{{Name: "a"}}
 	services := []*model.Service{service("a/web", "172.16.0.1", "app=web")}
 	pods := []*model.Pod{pod("a/web-0", "app=web", "10.0.0.1")}
+	own := []*model.Endpoints{slice("a/web-x", "web", "10.0.0.1")}
+	others := []*model.Endpoints{slice("a/db-x", "db", "10.0.0.2")}
+	bare := []*model.Service{service("a/web", "", "")}
 	broken := []model.BrokenObject{{Ref: "Service/a/bad"}, {Ref: "ConfigMap"}, {Ref: "Pod/b/bad"}, {Ref: "Namespace/c"}}
 	for _, c := range []struct {
 		name string
@@ -148,6 +151,12 @@ func TestPeerWithoutInventory(t *testing.T) {
 		{"services alone", model.Inventory{Services: services}, "namespace a", NoInventory},
 		{"services alone", model.Inventory{Services: services}, "namespace b", NoInventory},
 		{"services alone", model.Inventory{Services: services}, "service b/*", UnknownReference},
+		{"services alone", model.Inventory{Services: services}, "service a/web", NoInventory},
+		{"services alone", model.Inventory{Services: services}, "service a/*", NoInventory},
+		{"services with their slices", model.Inventory{Services: services, Endpoints: own}, "service a/web", Resolved},
+		{"services with slices of others", model.Inventory{Services: services, Endpoints: others}, "service a/web", NoInventory},
+		{"services and pods", model.Inventory{Services: services, Pods: pods}, "service a/web", Resolved},
+		{"services without a selector", model.Inventory{Services: bare}, "service a/web", NoAddresses},
 		{"namespaces alone", model.Inventory{Namespaces: namespaces}, "namespace a", NoInventory},
 		{"namespaces alone", model.Inventory{Namespaces: namespaces}, "workload b?", UnknownReference},
 		{"broken objects", model.Inventory{Broken: broken}, "service a/bad", Unreadable},

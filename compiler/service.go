@@ -23,7 +23,18 @@ func (r *Resolver) service(peer model.ServicePeer, d model.Direction) *Resolutio
 	case s.ExternalName != "":
 		return &Resolution{Problem: IsExternalName}
 	}
-	return resolution(r.serviceAddrs(s, d))
+	res := resolution(r.serviceAddrs(s, d))
+	if r.endpointsUnknown(s) {
+		res.Problem = NoInventory
+	}
+	return res
+}
+
+// endpointsUnknown reports whether the endpoints of s are those of pods, and the
+// inventory has no pods to look among.
+func (r *Resolver) endpointsUnknown(s *model.Service) bool {
+	name := objectName{s.Namespace, s.Name}
+	return len(s.Selector) > 0 && !r.given.pods && len(r.slices[name])+len(r.endpoints[name]) == 0
 }
 
 func (r *Resolver) everyService(namespace string, d model.Direction) *Resolution {
@@ -31,16 +42,19 @@ func (r *Resolver) everyService(namespace string, d model.Direction) *Resolution
 		return &Resolution{Problem: UnknownReference}
 	}
 	var addrs []netip.Addr
-	external := false
+	external, unknown := false, false
 	for _, s := range r.byNS[namespace] {
 		if s.ExternalName != "" {
 			external = true
 			continue
 		}
 		addrs = append(addrs, r.serviceAddrs(s, d)...)
+		unknown = unknown || r.endpointsUnknown(s)
 	}
 	res := resolution(addrs)
 	switch {
+	case unknown:
+		res.Problem = NoInventory
 	case external:
 		res.Problem = IsExternalName
 	case len(addrs) == 0 && r.broken["Service/"+namespace]:

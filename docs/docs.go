@@ -21,3 +21,11 @@ func Check(code string) string {
 	}
 	return "## " + code + " " + strings.TrimRight(page, "\n") + "\n"
 }
+
+// Meaning returns what a finding of a code means, in one paragraph, or "" where
+// there is no page of it.
+func Meaning(code string) string {
+	_, text, _ := strings.Cut(Check(code), "**Meaning.** ")
+	text, _, _ = strings.Cut(text, "\n\n")
+	return strings.Join(strings.Fields(text), " ")
+}

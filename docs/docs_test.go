@@ -95,6 +95,16 @@ func run(t *testing.T, root, bin, command string) string {
 	return buf.String()
 }
 
+func TestMeaning(t *testing.T) {
+	const want = "No packet can reach the rule, and all rules that take its packets decide the same."
+	if got := Meaning("TP102"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := Meaning("TP999"); got != "" {
+		t.Errorf("a code without a page means %q", got)
+	}
+}
+
 // TestChecksHasAPageForEveryCode: a code has a page, or stands in the table of
 // those that no check reports yet.
 func TestChecksHasAPageForEveryCode(t *testing.T) {

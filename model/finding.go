@@ -1,6 +1,9 @@
 package model
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // Severity orders findings; the zero Severity is Info.
 type Severity uint8
@@ -39,6 +42,7 @@ type Finding struct {
 	Column         int       `json:"column"`
 	Policy         string    `json:"policy,omitempty"`
 	Rule           string    `json:"rule,omitempty"`
+	Entry          string    `json:"entry,omitempty"` // the peer or port entry, where it is about one: Rule with .to[0], .from[0] or .ports[0]
 	Field          string    `json:"field,omitempty"` // path within the object, such as spec.egress.rules[0].to[1].cidr
 	Related        []Related `json:"related,omitempty"`
 	RelatedOmitted int       `json:"relatedOmitted,omitempty"`
@@ -74,6 +78,31 @@ func (f Finding) At(p Pos) Finding {
 func (f *Finding) Pos() Pos { return Pos{f.File, f.Line, f.Column} }
 
 // CompareFindings orders findings by file, line, column, code, then message.
-func CompareFindings(a, b Finding) int {
-	return cmp.Or(a.Pos().Compare(b.Pos()), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Rule, b.Rule))
+func CompareFindings(a, b Finding) int { return compareFindings(&a, &b) }
+
+func compareFindings(a, b *Finding) int {
+	if c := a.Pos().Compare(b.Pos()); c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(a.Code, b.Code), cmp.Compare(a.Message, b.Message), cmp.Compare(a.Rule, b.Rule))
+}
+
+// SortFindings sorts findings by [CompareFindings]. They are large, so it sorts
+// their indices and then moves each once.
+func SortFindings(fs []Finding) {
+	order := make([]int, len(fs)) // what belongs at each index
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return compareFindings(&fs[i], &fs[j]) })
+	for i := range order {
+		first := fs[i]
+		at := i
+		for order[at] != i {
+			next := order[at]
+			fs[at], order[at] = fs[next], at
+			at = next
+		}
+		fs[at], order[at] = first, at
+	}
 }

@@ -167,8 +167,11 @@ func NewL4Set(rs ...L4Range) L4Set {
 // PortsL4 returns the points that a rule's ports match: every point where the
 // rule has no port entry.
 func PortsL4(ports []Port) L4Set {
-	if len(ports) == 0 {
+	switch len(ports) {
+	case 0:
 		return EveryL4
+	case 1:
+		return L4Set{ports[0].L4()}
 	}
 	rs := make([]L4Range, len(ports))
 	for i, p := range ports {

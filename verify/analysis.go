@@ -31,7 +31,9 @@ type Analysis struct {
 	orders            orders
 	effects           bool // orders look for effects too
 	grouped           once[[]*group]
-	warnings          warnings
+	sensed            once[[]*sense]
+	gaps              gaps
+	maxPods           int // of space, where it is not its own
 }
 
 // NewAnalysis prepares the analysis of in.
@@ -52,7 +54,13 @@ func NewAnalysis(in *compiler.Input, o compiler.Options) *Analysis {
 		}
 		return m
 	})
-	a.space = sync.OnceValue(func() *pods.Space { return pods.NewSpace(a.Policies) })
+	a.space = sync.OnceValue(func() *pods.Space {
+		s := pods.NewSpace(a.Policies)
+		if a.maxPods > 0 {
+			s.Limit = a.maxPods
+		}
+		return s
+	})
 	return a
 }
 

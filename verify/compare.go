@@ -34,7 +34,16 @@ type comparison struct {
 	// judge says how decisions of two labels differ.
 	judge func(a, b label) verdictKind
 
-	pairs map[[2]space.DecisionID][]*pairBlock
+	// firsts holds, by decision of a, the first decision of b that it met, and pairs
+	// all other pairs that met: most meet one.
+	firsts []firstPair
+	pairs  map[[2]space.DecisionID][]*pairBlock
+}
+
+// firstPair is a decision, plus one, with what is different where it is met.
+type firstPair struct {
+	with   space.DecisionID
+	blocks []*pairBlock
 }
 
 // maxBranches bounds the combinations of unresolved names that are looked at for
@@ -57,6 +66,7 @@ type pairBlock struct {
 // run calls emit for each stretch of addresses with what is different there, in
 // the order of addresses.
 func (c *comparison) run(emit func(first, last netip.Addr, blocks []*pairBlock)) error {
+	c.firsts = make([]firstPair, len(c.a.table.Decisions))
 	c.pairs = map[[2]space.DecisionID][]*pairBlock{}
 	ra, rb := c.a.table.Ranges(), c.b.table.Ranges()
 	for len(ra) > 0 && len(rb) > 0 {
@@ -86,11 +96,14 @@ func (c *comparison) run(emit func(first, last netip.Addr, blocks []*pairBlock))
 
 // differ returns how two decisions differ: one block for each kind and condition.
 func (c *comparison) differ(a, b space.DecisionID) ([]*pairBlock, error) {
-	key := [2]space.DecisionID{a, b}
+	key, first := [2]space.DecisionID{a, b}, &c.firsts[a]
+	if first.with == b+1 {
+		return first.blocks, nil
+	}
 	if blocks, ok := c.pairs[key]; ok {
 		return blocks, nil
 	}
-	p := pairing{comparison: c, blocks: map[string]*pairBlock{}}
+	p := pairing{comparison: c}
 	x, y := c.a.table.Cells(a), c.b.table.Cells(b)
 	for at := model.L4(0); at <= model.L4Last; {
 		cx, restX := cellAt(x, at)
@@ -104,7 +117,11 @@ func (c *comparison) differ(a, b space.DecisionID) ([]*pairBlock, error) {
 	for _, block := range p.order {
 		block.finish()
 	}
-	c.pairs[key] = p.order
+	if first.with == 0 {
+		*first = firstPair{b + 1, p.order}
+	} else {
+		c.pairs[key] = p.order
+	}
 	return p.order, nil
 }
 
@@ -188,6 +205,9 @@ func (p *pairing) add(r model.L4Range, k verdictKind, when condition, before, af
 	key := string('0'+k) + when.String()
 	b := p.blocks[key]
 	if b == nil {
+		if p.blocks == nil {
+			p.blocks = map[string]*pairBlock{}
+		}
 		b = &pairBlock{kind: k, when: when, key: key, in: when.example()}
 		b.a, b.b = decider(x, b.in), decider(y, b.in)
 		p.blocks[key] = b

@@ -52,10 +52,18 @@ func TestDiffAgainstOracle(t *testing.T) {
 // has this prefix, which is taken off again.
 const oldPrefix = "old."
 
+// drawDense draws a dense cluster, one in eight with many keys.
+func drawDense(seed uint64) *synth.Cluster {
+	if seed%8 == 7 {
+		return synth.DenseKeys(seed)
+	}
+	return synth.Dense(seed)
+}
+
 // twoSets draws a set of policies and another one made of it.
 func twoSets(seed uint64) *synth.Cluster {
 	rng := rand.New(rand.NewPCG(seed, 0x6469))
-	c := synth.Dense(seed)
+	c := drawDense(seed)
 	before := c.Policies[:min(len(c.Policies), 4)]
 	after := slices.Clone(before)
 	other := synth.Dense(seed + 1<<40).Policies

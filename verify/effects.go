@@ -27,13 +27,18 @@ func (o *order) joinEffects(ctx context.Context, groups []*group) error {
 	}
 	j := &effectJoin{order: o, tried: map[string]bool{}, key: o.a.policyKeys()}
 	for batch := range batches(pairsOf(groups), pairsAtOnce) {
-		found := make([][]pods.Pod, len(batch))
+		found, failed := make([][]pods.Pod, len(batch)), make([]error, len(batch))
 		err := inParallel(ctx, len(batch), func(i int) error {
-			found[i] = j.pods(&batch[i])
+			found[i], failed[i] = j.pods(&batch[i])
 			return nil
 		})
 		if err != nil {
 			return err
+		}
+		for i, err := range failed {
+			if err != nil {
+				j.miss(&batch[i], err)
+			}
 		}
 		if err := j.look(ctx, found); err != nil {
 			return err
@@ -51,16 +56,21 @@ type effectJoin struct {
 
 // pods returns the pods of a pair at which a rule of one group may come before one
 // of the other that decides otherwise. It changes nothing.
-func (j *effectJoin) pods(p *groupPair) []pods.Pod {
-	if p.a == p.b || p.a.err != nil || p.b.err != nil || !j.mayFollow(p.a, p.b) && !j.mayFollow(p.b, p.a) {
-		return nil
+func (j *effectJoin) pods(p *groupPair) ([]pods.Pod, error) {
+	if p.a == p.b || !j.mayFollow(p.a, p.b) && !j.mayFollow(p.b, p.a) {
+		return nil, nil
 	}
-	found, err := p.pods(j.a.space())
-	if err != nil {
-		j.a.warn("not checked for TP104: %v", err)
-		return nil
+	return p.pods(j.a.space())
+}
+
+// miss notes that the pods of a pair are not known.
+func (j *effectJoin) miss(p *groupPair, err error) {
+	if j.mayFollow(p.a, p.b) {
+		j.partly[p.a] = err
 	}
-	return found
+	if j.mayFollow(p.b, p.a) {
+		j.partly[p.b] = err
+	}
 }
 
 // look finds effects at pods that were not looked at before.
@@ -175,7 +185,7 @@ func (j *effectJoin) mayFollow(g, h *group) bool {
 
 // alwaysJoined reports whether every minimal pod of g is one of h too.
 func (j *effectJoin) alwaysJoined(g, h *group) bool {
-	return !slices.ContainsFunc(g.minimal, func(p pods.Pod) bool {
+	return g.err == nil && !slices.ContainsFunc(g.minimal, func(p pods.Pod) bool {
 		_, has := slices.BinarySearchFunc(p.Policies, h.policies[0], model.ComparePolicies)
 		return !has
 	})

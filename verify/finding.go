@@ -21,7 +21,7 @@ func aboutPolicy(f model.Finding, p *model.Policy) model.Finding {
 
 // aboutPeer returns f as a finding about peer entry j of the rule r.
 func aboutPeer(f model.Finding, r model.RuleRef, j int) model.Finding {
-	f.Policy, f.Rule = r.Policy.Ref(), r.String()
+	f.Policy, f.Rule, f.Entry = r.Policy.Ref(), r.String(), r.Peer(j)
 	f.Field = fmt.Sprintf("spec.%s.rules[%d].%s[%d]", r.Direction, r.Index, r.Direction.PeerList(), j)
 	return f
 }
@@ -52,6 +52,7 @@ func aboutRule(f model.Finding, r model.RuleRef) model.Finding {
 // aboutPort returns f as a finding about port entry j of the rule r.
 func aboutPort(f model.Finding, r model.RuleRef, j int) model.Finding {
 	f = aboutRule(f, r)
+	f.Entry = r.Port(j)
 	f.Field += fmt.Sprintf(".ports[%d]", j)
 	return f
 }

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -38,6 +39,49 @@ func (a *Analysis) groups(ctx context.Context) ([]*group, error) {
 		})
 		return all, err
 	})
+}
+
+// Codes of findings that need to know which pods could exist.
+var (
+	orderedCodes  = []model.Code{model.ShadowedRule, model.RedundantRule, model.UnreachablePeer, model.NoEffect, model.OverriddenPolicy}
+	tellCodes     = []model.Code{model.ShadowedRule, model.RedundantRule}
+	effectCodes   = []model.Code{model.NoEffect}
+	equalCodes    = []model.Code{model.PriorityConflict, model.PriorityTie}
+	dnsCodes      = []model.Code{model.NoDNS}
+	possibleCodes = []model.Code{model.NoDNS, model.ClosedDirection, model.MetadataReachable, model.PrivateReachable}
+)
+
+// before reports whether a policy counts for whether rules of g are reached: those
+// before the last policy of g do that have a rule for a direction for which g has one.
+func (g *group) before() pods.Counts {
+	last := g.policies[len(g.policies)-1]
+	speaks := func(d model.Direction) bool {
+		return slices.ContainsFunc(g.policies, func(p *model.Policy) bool { return len(p.Rules(d)) > 0 })
+	}
+	egress, ingress := speaks(model.Egress), speaks(model.Ingress)
+	return func(p *model.Policy) bool {
+		return model.ComparePolicies(p, last) < 0 && (egress && len(p.Rules(model.Egress)) > 0 || ingress && len(p.Rules(model.Ingress)) > 0)
+	}
+}
+
+// exact returns the pods that tell who takes the packets of rules of g: see
+// [pods.Space.Exact].
+func (g *group) exact(s *pods.Space) ([]pods.Pod, error) {
+	found, err := s.Exact(g.before(), g.policies[0])
+	if err != nil {
+		found, err = s.Exact(touching(g.before(), g.policies), g.policies[0])
+	}
+	return found, err
+}
+
+// reaching returns the pods that have to be looked at to know which rules of g are
+// reached, and whether they are all that matter to whatever is asked about g.
+func (g *group) reaching(s *pods.Space) (reaching []pods.Pod, all bool, err error) {
+	if g.err == nil {
+		return g.minimal, true, nil
+	}
+	reaching, err = s.MinimalAmong(touching(g.before(), g.policies), g.policies[0])
+	return reaching, false, err
 }
 
 // selectorKey spells what p selects. No part can hold a NUL byte.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
@@ -104,13 +105,16 @@ func matchesAll(r *model.ListRule, families []model.Family) bool {
 	})
 }
 
+// errManyNames is why it is not known whether a rule has an effect.
+var errManyNames = errors.New("too many names without known addresses in the rules of one pod (--resolve gives some)")
+
 // idleAmong is idleRules for the rules of wanted policies. Those of which it is not
-// known are not idle, and a warning says so.
+// known are not idle, and noted as unchecked.
 func (o *order) idleAmong(list *model.RuleList, found *space.Analysis, wanted func(*model.Policy) bool) []bool {
 	idle, unknown := o.idleRules(list, found, func(r model.RuleRef) bool { return wanted(r.Policy) })
 	for i := range unknown {
 		if unknown[i] {
-			o.a.warn("%s: not checked for TP104: too many names without known addresses in the rules of one pod (--resolve gives some)", list.Rules[i].Ref.Policy.Ref())
+			o.a.unchecked(effectCodes, errManyNames, list.Rules[i].Ref.Policy)
 		}
 	}
 	return idle

@@ -15,6 +15,8 @@ type LintOptions struct {
 	// Only, unless empty, names the codes to report; Disable those not to, also
 	// of Only. A check none of whose codes is wanted does not run.
 	Only, Disable []model.Code
+
+	maxPods int // of tests: see [pods.Space]
 }
 
 // wants reports whether findings of code c are to be reported.
@@ -29,8 +31,8 @@ type Report struct {
 	// HiddenInvalid counts errors of the input itself (TP001 to TP009) that Only
 	// or Disable leave out of Findings.
 	HiddenInvalid int `json:"-"`
-	// Warnings say what could not be checked, sorted: silence about it proves nothing.
-	Warnings []string `json:"-"`
+	// Unchecked is what could not be judged: silence about it proves nothing.
+	Unchecked []Unchecked `json:"unchecked,omitempty"`
 }
 
 // Summary counts what was read and found.
@@ -74,6 +76,18 @@ var checks = []check{
 	{[]model.Code{model.NotEnrolled}, notEnrolled},
 	{[]model.Code{model.ClusterTooOld}, clusterTooOld},
 	{[]model.Code{model.NotACS}, notACS},
+	{[]model.Code{model.NoDNS}, noDNS},
+	{[]model.Code{model.ClosedDirection}, closedDirections},
+	{[]model.Code{model.MetadataReachable}, metadataReachable},
+	{[]model.Code{model.PrivateReachable}, privateReachable},
+	{[]model.Code{model.BroadSelector}, broadSelectors},
+	{[]model.Code{model.CanBypass}, canBypass},
+	{[]model.Code{model.PriorityBand}, priorityBands},
+	{[]model.Code{model.FQDNOverlap}, namesThatOverlap},
+	{[]model.Code{model.FQDNDeny}, namesDenied},
+	{[]model.Code{model.FQDNFirst}, namesBeforeDenials},
+	{[]model.Code{model.Mergeable}, mergeablePolicies},
+	{[]model.Code{model.BaselineOverridden}, overriddenBaselines},
 }
 
 // Lint runs the checks on in and joins what they find to what was found in
@@ -82,7 +96,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 	r := &Report{Findings: []model.Finding{}}
 	r.add(&o, in.Findings)
 	a := NewAnalysis(in, o.Options)
-	a.effects = o.wants(model.NoEffect)
+	a.effects, a.maxPods = o.wants(model.NoEffect), o.maxPods
 	for _, c := range checks {
 		if !slices.ContainsFunc(c.codes, o.wants) {
 			continue
@@ -96,9 +110,9 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 		}
 		r.add(&o, found)
 	}
+	r.Unchecked = a.uncheckedFor(o.wants)
 	r.suppress(&o, in)
-	slices.SortFunc(r.Findings, model.CompareFindings)
-	r.Warnings = a.warnings.sorted()
+	model.SortFindings(r.Findings)
 	r.count(in)
 	return r, nil
 }
@@ -117,7 +131,7 @@ func (r *Report) add(o *LintOptions, found []model.Finding) {
 
 // suppress takes out what comments of the input accept, and adds a finding for
 // each comment that accepts nothing. Whether one about a code that was not looked
-// for accepts something is not known.
+// for, or not everywhere, accepts something is not known.
 func (r *Report) suppress(o *LintOptions, in *compiler.Input) {
 	kept, n, unused := suppress(r.Findings, in.Suppressions, in.Policies)
 	r.Findings, r.Summary.Suppressed = kept, n
@@ -126,7 +140,8 @@ func (r *Report) suppress(o *LintOptions, in *compiler.Input) {
 	}
 	for i := range unused {
 		c := &unused[i]
-		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code))
+		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code)) && (len(o.Resolve) > 0 || c.Code != model.FQDNOverlap) &&
+			!slices.ContainsFunc(r.Unchecked, func(u Unchecked) bool { return u.about(c.Code) })
 		if known := c.Code.Info().Code != ""; !known || looked {
 			r.Findings = append(r.Findings, model.NewFinding(model.UnusedSuppression, c.Pos, unusedMessage(c)))
 		}

@@ -5,11 +5,14 @@ import (
 	"fmt"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
+	"github.com/trafficpolicy/trafficpolicy/verify/pods"
 )
 
 // maxPairFindings bounds the findings about pairs of policies: a thousand
 // policies of one priority for all pods have half a million pairs.
 const maxPairFindings = 100_000
+
+var errManyPairs = fmt.Errorf("more than %d pairs of policies of equal priority can select one pod", maxPairFindings)
 
 // pairsAtOnce is how many pairs of groups are judged before findings are counted.
 const pairsAtOnce = 4096
@@ -26,8 +29,9 @@ func equalPriorities(ctx context.Context, a *Analysis) ([]model.Finding, error) 
 	}
 	finder := newConflictFinder(a)
 	var out []model.Finding
-	for _, at := range byPriority(groups) {
-		priority, pairs := at[0].policies[0].Priority, pairsOf(at)
+	levels := byPriority(groups)
+	for i, at := range levels {
+		pairs := pairsOf(at)
 		for batch := range batches(pairs, pairsAtOnce) {
 			found := make([][]model.Finding, len(batch))
 			err := inParallel(ctx, len(batch), func(i int) error {
@@ -41,7 +45,7 @@ func equalPriorities(ctx context.Context, a *Analysis) ([]model.Finding, error) 
 				out = append(out, fs...)
 			}
 			if len(out) > maxPairFindings {
-				a.warn("more than %d pairs of policies of equal priority can select one pod: TP201 and TP202 stop at priority %d", maxPairFindings, priority)
+				a.unchecked(equalCodes, errManyPairs, policiesOf(levels[i:])...)
 				return out[:maxPairFindings], nil
 			}
 		}
@@ -49,16 +53,42 @@ func equalPriorities(ctx context.Context, a *Analysis) ([]model.Finding, error) 
 	return out, nil
 }
 
+// policiesOf returns the policies of groups.
+func policiesOf(levels [][]*group) []*model.Policy {
+	var out []*model.Policy
+	for _, at := range levels {
+		for _, g := range at {
+			out = append(out, g.policies...)
+		}
+	}
+	return out
+}
+
+// pods returns the pods of p, of one priority, at which conflicts show: those with
+// a minimal set of policies of smaller priority. With an error it is some of them,
+// if there are any.
+func (c *conflictFinder) pods(p *groupPair) ([]pods.Pod, error) {
+	if p.a == p.b && p.a.err == nil {
+		return p.a.minimal, nil
+	}
+	a, b := p.a.policies[0], p.b.policies[0]
+	smaller := func(q *model.Policy) bool { return q.Priority < a.Priority }
+	found, err := c.analysis.space().MinimalAmong(smaller, a, b)
+	if err != nil {
+		found, err = c.analysis.space().MinimalAmong(touching(smaller, p.a.policies), a, b)
+	}
+	if err != nil {
+		found, _ = c.analysis.space().MinimalAmong(func(*model.Policy) bool { return false }, a, b)
+	}
+	return found, err
+}
+
 // judge returns a finding for each two policies of p that some pod can have both.
 func (c *conflictFinder) judge(p *groupPair) []model.Finding {
 	if p.a == p.b && len(p.a.policies) == 1 {
 		return nil
 	}
-	found, err := p.pods(c.analysis.space())
-	if err != nil {
-		c.analysis.warn("not checked for TP201 and TP202: %v", err)
-		return nil
-	}
+	found, missing := c.pods(p)
 	if len(found) == 0 {
 		return nil
 	}
@@ -72,16 +102,26 @@ func (c *conflictFinder) judge(p *groupPair) []model.Finding {
 			x, err := crowd.conflict(a, b)
 			switch {
 			case err != nil:
-				c.analysis.warn("%s and %s: not checked for TP201 and TP202: %v", a.Ref(), b.Ref(), err)
+				c.analysis.unchecked(equalCodes, err, a, b)
 				return
 			case x != nil:
 				out = append(out, c.conflictFinding(x))
 				return
 			}
 		}
+		if missing != nil && c.mayConflict(a, b) {
+			c.analysis.unchecked(equalCodes, missing, a, b)
+			return
+		}
 		out = append(out, c.tieFinding(a, b, crowds[0]))
 	})
 	return out
+}
+
+// mayConflict reports whether a and b conflict where no other policy is.
+func (c *conflictFinder) mayConflict(a, b *model.Policy) bool {
+	x, err := c.crowd(&pods.Pod{Policies: []*model.Policy{a, b}}).conflict(a, b)
+	return x != nil || err != nil
 }
 
 func (c *conflictFinder) conflictFinding(x *conflict) model.Finding {

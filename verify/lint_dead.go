@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -13,7 +14,7 @@ func deadRules(ctx context.Context, a *Analysis) ([]model.Finding, error) {
 	var out []model.Finding
 	err := a.inEach(ctx, func(o, said *order) {
 		o.eachRule(func(r model.RuleRef, f *ruleFate) {
-			if f.isDead() && !said.fate(r).isDead() {
+			if f.isDead() && !f.unsure && !said.fate(r).isDead() {
 				out = append(out, o.deadRule(r, f))
 			}
 		})
@@ -27,9 +28,14 @@ func (o *order) deadRule(r model.RuleRef, f *ruleFate) model.Finding {
 		code, what = model.ShadowedRule, "never reached"
 	}
 	taker := f.at.ref(r.Direction, f.rule.Winner)
-	takes := fmt.Sprintf("%s %s every packet of it first", taker, does(taker.Rule().Action))
+	// A rule that decides the witness may match less of it than the cover.
+	lead := taker
+	if !slices.Contains(f.rule.Cover, f.rule.Winner) {
+		lead = f.at.ref(r.Direction, f.rule.Cover[0])
+	}
+	takes := fmt.Sprintf("%s, which %s, comes first and matches every packet of it", lead, does(lead.Rule().Action))
 	if n := len(f.rule.Cover) + f.rule.Omitted - 1; n > 0 {
-		takes = fmt.Sprintf("%s and %d other %s take every packet of it first", taker, n, plural(n, "rule", "rules"))
+		takes = fmt.Sprintf("%s and %d other %s come first and match every packet of it", lead, n, plural(n, "rule", "rules"))
 	}
 	out := o.finding(code, r.Rule().Pos, "the %s is %s: %s%s", r.Rule().Action, what, takes, assuming(&f.rule.Witness))
 	out = aboutRule(out, r)

@@ -50,10 +50,11 @@ func (o *order) unreachable(r model.RuleRef, e *deadEntry) model.Finding {
 		rel.Message = "matches " + packetName(&e.Witness) + " first"
 	}
 	out := o.finding(model.UnreachablePeer, pos, "%s adds no packet to the %s: %s%s", name, rule.Action, by, assuming(&e.Witness))
-	out = aboutPeer(out, r, e.index)
+	about := aboutPeer
 	if e.port {
-		out = aboutPort(out, r, e.index)
+		about = aboutPort
 	}
+	out = about(out, r, e.index)
 	out.Related = []model.Related{rel}
 	out.Witness = e.at.witness(r.Direction, &e.Witness)
 	out.Suggestion = o.remove("delete the entry")

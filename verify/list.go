@@ -14,6 +14,8 @@ import (
 type Listing struct {
 	Pod      *ListedPod     `json:"pod,omitempty"` // where one pod was asked for
 	Policies []ListedPolicy `json:"policies"`      // never nil
+	// Unchecked is what lint could not judge: findings may be missing.
+	Unchecked []Unchecked `json:"unchecked,omitempty"`
 }
 
 // ListedPod is the pod that a listing is about.
@@ -72,6 +74,7 @@ func List(ctx context.Context, in *compiler.Input, o compiler.Options, pod strin
 	if err != nil {
 		return nil, err
 	}
+	l.Unchecked = report.Unchecked
 	findings := map[string][]model.Finding{}
 	for _, f := range report.Findings {
 		findings[f.Policy] = append(findings[f.Policy], f)

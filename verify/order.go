@@ -18,9 +18,11 @@ type order struct {
 	scope    model.Scope
 	resolver *compiler.Resolver
 	fates    [][2][]ruleFate // by number of the policy and direction
-	// unknown are policies with more relevant pods than can be looked at: nothing
-	// is said of them.
+	// unknown are policies, by number, to which more pods matter than can be looked
+	// at: nothing is said of them. partly are groups of which only effects are not
+	// known in full, and why.
 	unknown []bool
+	partly  map[*group]error
 }
 
 // ruleFate is what becomes of one rule at all subjects of its policy.
@@ -29,6 +31,9 @@ type ruleFate struct {
 	// effect: some packet has another verdict without the rule. exempt: it is a
 	// cover-all deny that the guide recommends.
 	effect, exempt bool
+	// unsure: whether it has an effect, or which of its packets are decided
+	// otherwise, is not known.
+	unsure bool
 	// otherwise: of a dead rule, some of its packets are decided otherwise.
 	otherwise bool
 	// at is the subject that rule speaks of, where own: one at which the rule is
@@ -41,7 +46,7 @@ type ruleFate struct {
 
 // idle reports whether the rule is reached, and nothing shows that it has an
 // effect or should be there without.
-func (f *ruleFate) idle() bool { return f.live && !f.effect && !f.exempt }
+func (f *ruleFate) idle() bool { return f.live && !f.effect && !f.exempt && !f.unsure }
 
 // deadEntry is a peer or port entry that no packet reaches, as seen at a subject.
 type deadEntry struct {
@@ -135,13 +140,15 @@ func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.R
 	minimal := o.newRound()
 	minimal.effects = a.effects
 	for _, g := range groups {
-		if g.err != nil {
-			o.skip(g, g.err)
-			continue
+		reaching, all, err := g.reaching(a.space())
+		if err != nil {
+			o.skip(g, err)
+		} else if !all {
+			o.partly[g] = g.err
 		}
 		for _, p := range g.policies {
-			for i := range g.minimal {
-				minimal.want(p, a.hypothetical(&g.minimal[i]))
+			for i := range reaching {
+				minimal.want(p, a.hypothetical(&reaching[i]))
 			}
 		}
 	}
@@ -156,6 +163,9 @@ func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.R
 		if err := o.joinEffects(ctx, groups); err != nil {
 			return nil, err
 		}
+		for g, err := range o.partly {
+			o.leaveOpen(g, effectCodes, err, (*ruleFate).idle)
+		}
 	}
 	return o, o.tell(ctx, groups, minimal)
 }
@@ -163,7 +173,7 @@ func newOrder(ctx context.Context, a *Analysis, scope model.Scope, r *compiler.R
 // tell asks, for policies with dead rules, the pods that have no label more than
 // the policy asks for which rules take their packets. Many are minimal pods too.
 func (o *order) tell(ctx context.Context, groups []*group, minimal *round) error {
-	exact := o.newRound()
+	exact, untold := o.newRound(), map[*group]error{}
 	exact.done = minimal.known
 	for _, g := range groups {
 		var subjects []pods.Pod
@@ -173,9 +183,8 @@ func (o *order) tell(ctx context.Context, groups []*group, minimal *round) error
 			}
 			if subjects == nil {
 				var err error
-				if subjects, err = o.a.space().Exact(p); err != nil {
-					o.skip(g, err)
-					break
+				if subjects, err = g.exact(o.a.space()); err != nil {
+					untold[g] = err
 				}
 			}
 			for i := range subjects {
@@ -188,6 +197,9 @@ func (o *order) tell(ctx context.Context, groups []*group, minimal *round) error
 	}
 	for n, js := range exact.of {
 		o.tellAll(n, js)
+	}
+	for g, err := range untold {
+		o.leaveOpen(g, tellCodes, err, func(f *ruleFate) bool { return f.isDead() && !f.otherwise })
 	}
 	return nil
 }
@@ -220,13 +232,29 @@ func (o *order) skip(g *group, err error) {
 	for _, p := range g.policies {
 		o.unknown[o.a.numbers()[p]] = true
 	}
-	o.a.warn("%s: not checked for TP101 to TP104 and TP203: %v", g.policies[0].Ref(), err)
+	o.a.unchecked(orderedCodes, err, g.policies...)
+}
+
+// leaveOpen marks the rules of g that are as given as unsure: pods that cannot be
+// looked at, because of err, may show that they are not.
+func (o *order) leaveOpen(g *group, codes []model.Code, err error, given func(*ruleFate) bool) {
+	for _, p := range g.policies {
+		for _, d := range model.Directions {
+			fates := o.of(p, d)
+			for i := range fates {
+				if given(&fates[i]) {
+					fates[i].unsure = true
+					o.a.unchecked(codes, err, p)
+				}
+			}
+		}
+	}
 }
 
 func (a *Analysis) emptyOrder(scope model.Scope, r *compiler.Resolver) *order {
 	o := &order{a: a, scope: scope, resolver: r}
 	o.fates = make([][2][]ruleFate, len(a.Policies))
-	o.unknown = make([]bool, len(a.Policies))
+	o.unknown, o.partly = make([]bool, len(a.Policies)), map[*group]error{}
 	for i, p := range a.Policies {
 		for _, d := range model.Directions {
 			o.fates[i][d] = make([]ruleFate, len(p.Rules(d)))

@@ -42,6 +42,7 @@ type question struct {
 	resolve    map[string][]netip.Addr
 	families   compiler.FamilyMode
 	directions bool // --isolation=direction
+	maxPods    int  // as lint is to have it, 0 for its own bound
 }
 
 func (q *question) input() (*compiler.Input, LintOptions) {
@@ -50,6 +51,7 @@ func (q *question) input() (*compiler.Input, LintOptions) {
 		in.Inventory, in.InventoryGiven = q.inventory, true
 	}
 	o := LintOptions{Only: orderCodes}
+	o.maxPods = q.maxPods
 	o.Options = compiler.Options{IsolateByDirection: q.directions, Resolve: q.resolve, Families: q.families}
 	return in, o
 }
@@ -118,8 +120,8 @@ func disagreement(t *testing.T, q *question) string {
 	if diff := cmp.Diff(orderLines(oracle.Further(always, inventory)), sorted(got[model.InInventory])); diff != "" {
 		return "inventory (-oracle +lint):\n" + diff
 	}
-	if len(r.Warnings) > 0 {
-		return fmt.Sprintf("warnings %q", r.Warnings)
+	if len(r.Unchecked) > 0 {
+		return fmt.Sprintf("unchecked %v", r.Unchecked)
 	}
 	for i := range r.Findings {
 		f := &r.Findings[i]
@@ -190,33 +192,93 @@ func (q *question) witness(f *model.Finding) (w oracle.Witness, err error) {
 	return w, fmt.Errorf("no pod %q", src)
 }
 
+// questionOf asks about a cluster, of one seed in two with its inventory.
+func questionOf(c *synth.Cluster) *question {
+	q := &question{policies: c.Policies, resolve: c.Resolve, directions: c.Seed%3 == 0}
+	if c.Seed%2 == 0 {
+		q.inventory = c.Inventory
+	}
+	switch c.Seed % 10 {
+	case 3:
+		q.families = compiler.FamiliesIPv4
+	case 7:
+		q.families = compiler.FamiliesDual
+	}
+	return q
+}
+
 // TestLintIsOracle compares lint with trying everything, on sets drawn at random.
 func TestLintIsOracle(t *testing.T) {
-	ask := func(c *synth.Cluster) *question {
-		q := &question{policies: c.Policies, resolve: c.Resolve, directions: c.Seed%3 == 0}
-		if c.Seed%2 == 0 {
-			q.inventory = c.Inventory
-		}
-		switch c.Seed % 10 {
-		case 3:
-			q.families = compiler.FamiliesIPv4
-		case 7:
-			q.families = compiler.FamiliesDual
-		}
-		return q
+	compareLint(t, synth.Dense, soak(t, 3000), disagreement)
+}
+
+// TestLintIsOracleOfManyKeys does so where selectors have many expressions.
+func TestLintIsOracleOfManyKeys(t *testing.T) {
+	compareLint(t, synth.DenseKeys, soak(t, 300), disagreement)
+}
+
+// TestLintIsLoud holds that lint, where it can look at next to no pods, says nothing
+// that is not so, and that for what it does not say it says that it cannot.
+func TestLintIsLoud(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		compareLint(t, synth.DenseKeys, soak(t, 600), func(t *testing.T, q *question) string {
+			q.maxPods = n
+			return silence(t, q)
+		})
 	}
-	count := soak(t, 3000)
+}
+
+// silence returns what lint says wrongly or keeps silent of, "" for nothing.
+func silence(t *testing.T, q *question) string {
+	t.Helper()
+	q.inventory = nil
+	in, o := q.input()
+	r, err := Lint(t.Context(), in, o)
+	if err != nil {
+		return err.Error()
+	}
+	always, _ := q.senses()
+	report, err := oracle.Analyze(always)
+	if err != nil {
+		return err.Error()
+	}
+	want := orderLines(report)
+	said := map[string]bool{}
+	for i := range r.Findings {
+		line := string(r.Findings[i].Code) + " " + subjectOf(&r.Findings[i])
+		said[line] = true
+		if !slices.Contains(want, line) {
+			return "not so: " + line
+		}
+	}
+	for _, line := range want {
+		code, subject, _ := strings.Cut(line, " ")
+		open := func(u Unchecked) bool {
+			return u.about(model.Code(code)) && slices.ContainsFunc(u.Policies, func(p string) bool {
+				return subject == p || strings.HasPrefix(subject, p+"#") || strings.HasPrefix(subject, p+" ")
+			})
+		}
+		if !said[line] && !slices.ContainsFunc(r.Unchecked, open) {
+			return "silent: " + line
+		}
+	}
+	return ""
+}
+
+// compareLint draws count clusters, and finds a small one about which differ has
+// something to say.
+func compareLint(t *testing.T, draw func(seed uint64) *synth.Cluster, count int, differ func(*testing.T, *question) string) {
 	const parts = 4
 	for part := range parts {
 		t.Run(strconv.Itoa(part), func(t *testing.T) {
 			t.Parallel()
 			for seed := part; seed < count; seed += parts {
-				c := synth.Dense(uint64(seed))
-				if disagreement(t, ask(c)) == "" {
+				c := draw(uint64(seed))
+				if differ(t, questionOf(c)) == "" {
 					continue
 				}
-				small := synth.Shrink(c, func(c *synth.Cluster) bool { return disagreement(t, ask(c)) != "" })
-				t.Fatalf("seed %d: %s\n%s---\n%s--resolve %v", seed, disagreement(t, ask(small)), small.PolicyYAML(), small.InventoryYAML(), small.Resolve)
+				small := synth.Shrink(c, func(c *synth.Cluster) bool { return differ(t, questionOf(c)) != "" })
+				t.Fatalf("seed %d: %s\n%s---\n%s--resolve %v", seed, differ(t, questionOf(small)), small.PolicyYAML(), small.InventoryYAML(), small.Resolve)
 			}
 		})
 	}

@@ -38,21 +38,10 @@ func byPriority(groups []*group) [][]*group {
 // once. It looks at the pairs of key sets that occur and joins on the values of
 // the keys that both have, so its cost is that of the answer.
 func pairsOf(groups []*group) iter.Seq[groupPair] {
-	scopes := map[string]*labelIndex{}
-	var order []*labelIndex // global first
-	scope := func(ns string) *labelIndex {
-		if scopes[ns] == nil {
-			scopes[ns] = newLabelIndex()
-			order = append(order, scopes[ns])
-		}
-		return scopes[ns]
-	}
-	global := scope("")
-	for _, g := range groups {
-		scope(g.policies[0].Namespace).add(g)
-	}
+	scopes := newLabelScopes(groups)
+	global := scopes.of[""]
 	return func(yield func(groupPair) bool) {
-		for _, x := range order {
+		for _, x := range scopes.order {
 			for i, s := range x.sets {
 				others := x.sets[:i+1]
 				if x != global {
@@ -68,10 +57,65 @@ func pairsOf(groups []*group) iter.Seq[groupPair] {
 	}
 }
 
+// pairsBetween returns the pairs of a group of as and one of bs whose matchLabels
+// one pod can meet, at the same cost. A group that is in both makes a pair with
+// itself.
+func pairsBetween(as, bs []*group) iter.Seq[groupPair] {
+	x, y := newLabelScopes(as), newLabelScopes(bs)
+	return func(yield func(groupPair) bool) {
+		for _, b := range y.order {
+			for _, a := range x.meeting(b) {
+				for _, s := range b.sets {
+					for _, u := range a.sets {
+						if !s.joinOther(u, yield) {
+							return
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// labelScopes holds groups by namespace.
+type labelScopes struct {
+	of    map[string]*labelIndex // "" is of the global ones, always there
+	order []*labelIndex          // global first
+}
+
+func newLabelScopes(groups []*group) *labelScopes {
+	x := &labelScopes{of: map[string]*labelIndex{}}
+	scope := func(ns string) *labelIndex {
+		if x.of[ns] == nil {
+			x.of[ns] = newLabelIndex(ns)
+			x.order = append(x.order, x.of[ns])
+		}
+		return x.of[ns]
+	}
+	scope("")
+	for _, g := range groups {
+		scope(g.policies[0].Namespace).add(g)
+	}
+	return x
+}
+
+// meeting returns the indexes of x whose groups can select the pods of those of y.
+func (x *labelScopes) meeting(y *labelIndex) []*labelIndex {
+	switch own := x.of[y.namespace]; {
+	case y.namespace == "":
+		return x.order
+	case own == nil:
+		return x.order[:1]
+	default:
+		return []*labelIndex{x.of[""], own}
+	}
+}
+
 // labelIndex holds the groups of one namespace by the keys of their matchLabels.
 type labelIndex struct {
-	byKeys map[string]*keySet
-	sets   []*keySet // in the order of their first group
+	namespace string
+	byKeys    map[string]*keySet
+	sets      []*keySet // in the order of their first group
 }
 
 // keySet is the groups whose matchLabels have the same keys.
@@ -80,7 +124,9 @@ type keySet struct {
 	groups []*group
 }
 
-func newLabelIndex() *labelIndex { return &labelIndex{byKeys: map[string]*keySet{}} }
+func newLabelIndex(ns string) *labelIndex {
+	return &labelIndex{namespace: ns, byKeys: map[string]*keySet{}}
+}
 
 func (x *labelIndex) add(g *group) {
 	var keys []string
@@ -101,6 +147,24 @@ func (x *labelIndex) add(g *group) {
 // both have; where s and u are one, each pair once. It reports false where yield
 // does.
 func (s *keySet) join(u *keySet, yield func(groupPair) bool) bool {
+	if s != u {
+		return s.joinOther(u, yield)
+	}
+	byValues := map[string][]*group{}
+	for _, g := range s.groups {
+		v := valuesOf(g, s.keys)
+		byValues[v] = append(byValues[v], g)
+		for _, h := range byValues[v] {
+			if !yield(groupPair{h, g}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// joinOther is join of two sets that are not one: a is of u, b of s.
+func (s *keySet) joinOther(u *keySet, yield func(groupPair) bool) bool {
 	var common []string
 	for _, k := range s.keys {
 		if slices.Contains(u.keys, k) {
@@ -108,18 +172,6 @@ func (s *keySet) join(u *keySet, yield func(groupPair) bool) bool {
 		}
 	}
 	byValues := map[string][]*group{}
-	if s == u {
-		for _, g := range s.groups {
-			v := valuesOf(g, common)
-			byValues[v] = append(byValues[v], g)
-			for _, h := range byValues[v] {
-				if !yield(groupPair{h, g}) {
-					return false
-				}
-			}
-		}
-		return true
-	}
 	for _, g := range u.groups {
 		v := valuesOf(g, common)
 		byValues[v] = append(byValues[v], g)

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
@@ -20,6 +21,12 @@ const (
 	Refuted Outcome = "refuted"
 	// Vacuous: the assertion speaks of no packet.
 	Vacuous Outcome = "vacuous"
+)
+
+// Why nothing is enforced on a pod, as simulate names it.
+const (
+	NotEnrolled = "not-enrolled"
+	HostNetwork = "host-network"
 )
 
 // Proofs is what becomes of all assertions. Its JSON form is a contract.
@@ -53,6 +60,9 @@ type Proof struct {
 	Pods int `json:"pods,omitempty"`
 	// Why says what is missing where the assertion is vacuous.
 	Why string `json:"why,omitempty"`
+	// Missing says of each peer without an address why: the assertion does not
+	// speak of it, and a name may be misspelt.
+	Missing []string `json:"missing,omitempty"`
 	// Condition says for which addresses of unresolved names the witness holds; ""
 	// is for all.
 	Condition string        `json:"condition,omitempty"`
@@ -66,7 +76,7 @@ type ProofWitness struct {
 	// In lists the unresolved names that hold the remote address; no other does.
 	In      []model.Atom `json:"in,omitempty"`
 	Verdict string       `json:"verdict"`
-	By      string       `json:"by"` // a rule, DefaultDeny or NotSelected
+	By      string       `json:"by"` // a rule, DefaultDeny, NotSelected, NotEnrolled or HostNetwork
 
 	condition string
 }
@@ -171,6 +181,7 @@ func (p *prover) prove(ctx context.Context, a *compiler.Assertion) (Proof, error
 	for _, c := range pods {
 		out.Pods += len(c.members)
 	}
+	out.Missing = p.missing(a)
 	about := p.about(a)
 	if why == "" && !p.speaks(about) {
 		why = "none of its peers has an address"
@@ -214,6 +225,19 @@ func (p *prover) about(a *compiler.Assertion) *model.RuleList {
 	return p.resolver.RuleList([]*model.Policy{about}, a.Direction, compiler.ForAnalysis)
 }
 
+// missing says why peers of a have no address.
+func (p *prover) missing(a *compiler.Assertion) (out []string) {
+	for i := range a.Peers {
+		for _, peer := range a.Peers[i].Expand() {
+			switch res := p.resolver.Peer(&peer, a.Direction); res.Problem {
+			case compiler.UnknownReference, compiler.NoAddresses, compiler.IsExternalName:
+				out = append(out, p.resolver.Explain(&peer, res))
+			}
+		}
+	}
+	return out
+}
+
 // speaks reports whether about matches any packet of the families.
 func (p *prover) speaks(about *model.RuleList) bool {
 	for _, peer := range about.Rules[0].Peers {
@@ -242,12 +266,12 @@ func (p *prover) refute(a *compiler.Assertion, c *provenPods, regions map[model.
 			return nil, err
 		}
 		list = cl.list
-		cmp := comparison{
+		against := comparison{
 			a:     side{regions[f], func(rule int32) label { return label(rule + 1) }},
 			b:     side{cl.table, verdictLabel(list)},
 			judge: func(about, l label) verdictKind { return wrong(about > 0, l.allows(), a.Allow) },
 		}
-		if err := cmp.run(found.add); err != nil {
+		if err := against.run(found.add); err != nil {
 			return nil, err
 		}
 	}
@@ -265,7 +289,7 @@ func (p *prover) refute(a *compiler.Assertion, c *provenPods, regions map[model.
 		Witness:   witnessOf(c.example, a.Direction, w.Packet),
 		In:        w.In,
 		Verdict:   verdictName(!a.Allow),
-		By:        deciderName(list, w.b),
+		By:        cmp.Or(c.free, deciderName(list, w.b)),
 		condition: best.when.String(),
 	}, nil
 }

@@ -16,6 +16,7 @@ type provenPods struct {
 	example  string
 	members  []string        // of an inventory
 	policies []*model.Policy // in evaluation order, none where nothing is enforced
+	free     string          // why nothing is enforced, as simulate names it; "" where no policy selects them
 	pod      *model.Pod      // the example, where it is one of the inventory
 }
 
@@ -47,13 +48,19 @@ func (p *prover) inventoryPods(a *compiler.Assertion) []*provenPods {
 			return
 		}
 		var policies []*model.Policy
-		if !m.HostNetwork && (m.Enrolled || p.options.AllEnrolled) {
+		free := ""
+		switch {
+		case m.HostNetwork:
+			free = HostNetwork
+		case !m.Enrolled && !p.options.AllEnrolled:
+			free = NotEnrolled
+		default:
 			policies = p.index.Select(namespace, m.Labels)
 		}
-		key := p.ids.spell(policies)
+		key := free + "/" + p.ids.spell(policies)
 		c := classes[key]
 		if c == nil {
-			c = &provenPods{example: example, policies: policies, pod: pod}
+			c = &provenPods{example: example, policies: policies, free: free, pod: pod}
 			classes[key] = c
 			out = append(out, c)
 		}

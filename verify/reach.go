@@ -11,7 +11,8 @@ import (
 // Reach is who can talk to whom. Its JSON form is a contract.
 type Reach struct {
 	Families []string `json:"families"`
-	// Groups are the pods that the question is about, in the order of their first.
+	// Groups are the pods that the question is about, in the order of the namespace
+	// and name of their first, whatever the order of the inventory.
 	Groups []ReachGroup `json:"groups"`
 	// Flows are what is open, by source: between groups, and between a group and
 	// addresses. What no policy governs at either end is open and left out, unless
@@ -19,10 +20,15 @@ type Reach struct {
 	Flows []ReachFlow `json:"flows"`
 	// Open are the groups that no policy governs.
 	Open []int `json:"open"`
+	// NoAddress are the pods that the question would be about, had they an address
+	// of Families: NAMESPACE/POD, in the order of namespace and name. Nothing is
+	// said of them, and they are in no group.
+	NoAddress []string `json:"noAddress"`
 }
 
 // ReachGroup is pods of one namespace that the same policies govern, or that
-// none does. Pods on their node's network and finished ones are in no group.
+// none does. Pods on their node's network, finished ones and those without an
+// address are in no group.
 type ReachGroup struct {
 	ID        int      `json:"id"` // index in Reach.Groups
 	Name      string   `json:"name"`
@@ -38,16 +44,18 @@ type ReachFlow struct {
 	From     []int          `json:"from,omitempty"`
 	To       []int          `json:"to,omitempty"`
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
-	// Ports are open from every pod of one end to every pod, or address, of the
-	// other; Some between some of them only; Maybe depends on the addresses of
-	// unresolved names.
+	// Ports are open from every pod of one end to every other pod, or address, of
+	// the other; Some between some of them only; Maybe depends on the addresses of
+	// unresolved names. Pods that have no family in common do not count, and pods
+	// that claim one address count as one: each takes it for its own.
 	Ports []string `json:"ports"`
 	Some  []string `json:"some,omitempty"`
 	Maybe []string `json:"maybe,omitempty"`
 }
 
 // ReachOptions narrows the question. Filters are, unless empty, NAMESPACE,
-// NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address, or svc:NAMESPACE/NAME.
+// NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address, or svc:NAMESPACE/NAME;
+// To may also be a domain name of which Resolve has addresses.
 type ReachOptions struct {
 	compiler.Options
 	From, To string
@@ -65,7 +73,7 @@ func FindReach(ctx context.Context, in *compiler.Input, o ReachOptions) (*Reach,
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
 	}
-	out := &Reach{Groups: []ReachGroup{}, Flows: []ReachFlow{}, Open: []int{}}
+	out := &Reach{Groups: []ReachGroup{}, Flows: []ReachFlow{}, Open: []int{}, NoAddress: append([]string{}, r.noAddress...)}
 	for _, f := range r.families {
 		out.Families = append(out.Families, f.String())
 	}
@@ -94,7 +102,10 @@ type reacher struct {
 	groups   []*reachGroup
 	addrs    []reachAddr // of all groups, sorted
 	sets     l4Sets
-	every    profileID // everything is allowed
+	every    l4ID      // everything is allowed
+	free     profileID // every, for whatever hosts
+
+	noAddress []string // pods, sorted
 
 	// outcomes holds what passes between two profiles a family; joined names it by
 	// them, named by what it is.
@@ -109,7 +120,13 @@ type reachGroup struct {
 	members         []string
 	policies        []*model.Policy
 	isSrc, isDst    bool // by the filters
-	has             [2]bool
+	addrs           []netip.Addr
+	// sole is, by family, the only host of the group; noHost where none of it has
+	// an address, manyHosts where several have.
+	sole [2]hostID
+	// kin are the groups that have a host in common with this one, itself among
+	// them; nil where no other has.
+	kin map[int32]bool
 	// seen holds, by direction, family and other group, what the group's policies
 	// say of that group's addresses; nil where no policy governs it.
 	seen [2][2][]profileID
@@ -121,4 +138,5 @@ type reachGroup struct {
 type reachAddr struct {
 	addr  netip.Addr
 	group int32
+	host  hostID
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth/scale"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -15,7 +16,7 @@ func BenchmarkDiff(b *testing.B) {
 	for _, kind := range []struct {
 		name  string
 		rules func(int) []model.Rule
-	}{{"dense", denseRules}, {"sparse", sparseRules}} {
+	}{{"dense", scale.Dense}, {"sparse", scale.Sparse}} {
 		b.Run(kind.name+"/100000", func(b *testing.B) {
 			rules := kind.rules(100_000)
 			less := make([]model.Rule, 0, len(rules))
@@ -61,7 +62,7 @@ func manyPods(n, groups int) *compiler.Input {
 		last := model.WorkloadPeer{Namespace: fmt.Sprintf("ns%d", (i+groups-1)%groups%50), Labels: labels("app", fmt.Sprintf("app%d", (i+groups-1)%groups))}
 		in.Policies = append(in.Policies, &model.Policy{
 			Kind: model.TrafficPolicy, Namespace: ns, Name: app, Priority: 100, Selector: model.Selector{MatchLabels: labels("app", app)},
-			Egress:  &model.Section{Rules: []model.Rule{{Action: model.Allow, Peers: []model.Peer{{Kind: model.PeerWorkload, Workload: next}, benchCIDR(8<<24, 8)}}}},
+			Egress:  &model.Section{Rules: []model.Rule{{Action: model.Allow, Peers: []model.Peer{{Kind: model.PeerWorkload, Workload: next}, model.Peer{Kind: model.PeerCIDR, CIDR: netip.MustParsePrefix("8.0.0.0/8")}}}}},
 			Ingress: &model.Section{Rules: []model.Rule{{Action: model.Allow, Peers: []model.Peer{{Kind: model.PeerWorkload, Workload: last}}, Ports: []model.Port{{Proto: model.TCP, First: 80, Last: 80}}}}},
 		})
 	}

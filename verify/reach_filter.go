@@ -31,6 +31,9 @@ func newReachFilter(s string, in *compiler.Input, r *compiler.Resolver, src bool
 	if p, ok := parseAddresses(s); ok {
 		return addressFilter(p)
 	}
+	if name, ok := compiler.NormalizeFQDN(s); ok && strings.Contains(name, ".") { // which no namespace has
+		return nameFilter(name, r, src)
+	}
 	f := &reachFilter{namespace: s}
 	if ns, list, ok := strings.Cut(s, "?"); ok {
 		m := map[string]string{}
@@ -52,7 +55,7 @@ func newReachFilter(s string, in *compiler.Input, r *compiler.Resolver, src bool
 			return f, nil
 		}
 	}
-	return nil, fmt.Errorf("%q is no pod of the inventory, want NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v, a CIDR, an IP address or svc:NAMESPACE/NAME", s)
+	return nil, fmt.Errorf("%q is no pod of the inventory, want NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v, a CIDR, an IP address, svc:NAMESPACE/NAME or as destination a domain name", s)
 }
 
 func parseAddresses(s string) (netip.Prefix, bool) {
@@ -71,6 +74,19 @@ func addressFilter(ps ...netip.Prefix) (*reachFilter, error) {
 	}
 	set, err := b.IPSet()
 	return &reachFilter{addrs: set}, err
+}
+
+// nameFilter is the known addresses of a domain name.
+func nameFilter(name string, r *compiler.Resolver, src bool) (*reachFilter, error) {
+	if src {
+		return nil, fmt.Errorf("%q is a domain name, which only a destination can be", name)
+	}
+	peer := model.Peer{Kind: model.PeerFQDN, FQDN: name}
+	ps := r.Peer(&peer, model.Egress).Prefixes
+	if len(ps) == 0 {
+		return nil, fmt.Errorf("%q has no known addresses, see --resolve", name)
+	}
+	return addressFilter(ps...)
 }
 
 // serviceFilter is the addresses of a Service as a rule of the other end sees
@@ -145,7 +161,8 @@ func newReacher(in *compiler.Input, o ReachOptions) (*reacher, error) {
 		return nil, fmt.Errorf("--to: %w", err)
 	}
 	r.joined, r.named = map[[4]profileID]int{}, map[string]int{}
-	r.every = r.sets.profile(l4Profile{r.sets.intern(l4Pair{model.EveryL4, model.EveryL4})})
+	r.every = r.sets.intern(l4Pair{model.EveryL4, model.EveryL4})
+	r.free = r.sets.profile(l4Profile{{r.every, manyHosts}})
 	r.group(in)
 	return r, nil
 }

@@ -33,7 +33,7 @@ func (r *reacher) between(i int) []ReachFlow {
 	byOutcome := map[int]int{}
 	var out []ReachFlow
 	for j, dst := range r.groups {
-		if !dst.isDst || i == j && len(dst.members) == 1 || len(src.policies)+len(dst.policies) == 0 && !r.narrow() {
+		if !dst.isDst || len(src.policies)+len(dst.policies) == 0 && !r.narrow() {
 			continue
 		}
 		id := r.pair(i, j)
@@ -62,8 +62,8 @@ func (r *reacher) pair(i, j int) int {
 	a, b := r.groups[i], r.groups[j]
 	key := [4]profileID{noProfile, noProfile, noProfile, noProfile} // egress and ingress, by family
 	for _, f := range r.families {
-		if a.has[f] && b.has[f] {
-			key[2*f], key[2*f+1] = r.profile(a, model.Egress, f, j), r.profile(b, model.Ingress, f, i)
+		if a.sole[f] != noHost && b.sole[f] != noHost {
+			key[2*f], key[2*f+1] = r.profile(i, model.Egress, f, j), r.profile(j, model.Ingress, f, i)
 		}
 	}
 	id, ok := r.joined[key]
@@ -79,16 +79,22 @@ func (r *reacher) pair(i, j int) int {
 	return id
 }
 
-// profile returns what g's policies say of group other's addresses.
-func (r *reacher) profile(g *reachGroup, d model.Direction, f model.Family, other int) profileID {
-	if len(g.policies) == 0 {
-		return r.every
+// profile returns what group i's policies say of group other's addresses.
+func (r *reacher) profile(i int, d model.Direction, f model.Family, other int) profileID {
+	g := r.groups[i]
+	switch {
+	case len(g.policies) > 0:
+		return g.seen[d][f][other]
+	case i == other || g.kin[int32(other)]:
+		return r.sets.profile(l4Profile{{r.every, r.groups[other].sole[f]}})
 	}
-	return g.seen[d][f][other]
+	return r.free
 }
 
 // join combines every thing that one end says with every thing that the other
-// does: any pod of one may meet any of the other.
+// does: any pod of one may meet any of the other. Egress speaks of destinations,
+// ingress of sources, so two things that are said of one and the same host alone
+// never meet: that is its traffic to itself.
 func (r *reacher) join(key [4]profileID) outcome {
 	var all, some, possible model.L4Set
 	first := true
@@ -98,7 +104,10 @@ func (r *reacher) join(key [4]profileID) outcome {
 		}
 		for _, x := range r.sets.profiles[key[f]] {
 			for _, y := range r.sets.profiles[key[f+1]] {
-				p, q := r.sets.pairs[x], r.sets.pairs[y]
+				if x.host != manyHosts && x.host == y.host {
+					continue
+				}
+				p, q := r.sets.pairs[x.id], r.sets.pairs[y.id]
 				sure := intersect(p.sure, q.sure)
 				if first {
 					all, first = sure, false
@@ -156,7 +165,7 @@ func (r *reacher) openTo(g *reachGroup, d model.Direction, f model.Family) []l4A
 	if len(g.policies) > 0 {
 		return g.open[d][f]
 	}
-	return []l4Addrs{{id: r.sets.profiles[r.every][0], ranges: []netipx.IPRange{netipx.RangeOfPrefix(f.All())}}}
+	return []l4Addrs{{id: r.every, ranges: []netipx.IPRange{netipx.RangeOfPrefix(f.All())}}}
 }
 
 // prefixesWithin returns the addresses of ranges that are in set, as the fewest

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -11,36 +12,58 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// group puts the pods into groups: those of one namespace that the same policies
-// govern and that the filters treat alike.
+// group puts the pods that have an address into groups: those of one namespace
+// that the same policies govern and that the filters treat alike.
 func (r *reacher) group(in *compiler.Input) {
 	type key struct {
 		namespace, policies string
 		isSrc, isDst        bool
 	}
 	index, ids := compiler.NewPolicyIndex(in.Policies), policyIDs(in.Policies)
-	known := map[key]int{}
+	known := map[key]*reachGroup{}
+	var h hosts
+	var lacking []*model.Pod
 	for _, p := range in.Inventory.Pods {
-		addrs := r.resolver.Addresses().Of(p)
+		addrs := r.addresses(p)
+		h.join(addrs)
 		isSrc, isDst := r.from.pods(p, addrs), r.to.pods(p, addrs)
 		if !p.Subject() || !isSrc && !isDst {
 			continue
 		}
+		if len(addrs) == 0 {
+			lacking = append(lacking, p)
+			continue
+		}
 		policies := index.Governing(p, r.options.Options)
 		k := key{p.Namespace, ids.spell(policies), isSrc, isDst}
-		i, ok := known[k]
-		if !ok {
-			i = len(r.groups)
-			known[k] = i
-			r.groups = append(r.groups, &reachGroup{namespace: p.Namespace, policies: policies, isSrc: isSrc, isDst: isDst})
+		g := known[k]
+		if g == nil {
+			g = &reachGroup{namespace: p.Namespace, policies: policies, isSrc: isSrc, isDst: isDst}
+			known[k] = g
+			r.groups = append(r.groups, g)
 		}
-		g := r.groups[i]
 		g.members = append(g.members, p.Ref())
-		for _, a := range addrs {
-			r.addrs = append(r.addrs, reachAddr{a, int32(i)})
-			g.has[model.FamilyOf(a)] = true
-		}
+		g.addrs = append(g.addrs, addrs...)
 	}
+	slices.SortFunc(lacking, func(a, b *model.Pod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	for _, p := range lacking {
+		r.noAddress = append(r.noAddress, p.Ref())
+	}
+	r.order()
+	r.number(&h)
+}
+
+// addresses returns the addresses that p owns, of the families that count.
+func (r *reacher) addresses(p *model.Pod) []netip.Addr {
+	return slices.DeleteFunc(r.resolver.Addresses().Of(p), func(a netip.Addr) bool {
+		return !slices.Contains(r.families, model.FamilyOf(a))
+	})
+}
+
+// order sorts the groups by their first members and names them by these.
+func (r *reacher) order() {
 	for _, g := range r.groups {
 		slices.Sort(g.members)
 		g.name = g.members[0]
@@ -48,15 +71,16 @@ func (r *reacher) group(in *compiler.Input) {
 			g.name = fmt.Sprintf("%s and %d more", g.members[0], n-1)
 		}
 	}
-	slices.SortFunc(r.addrs, func(a, b reachAddr) int { return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.group, b.group)) })
+	slices.SortFunc(r.groups, func(a, b *reachGroup) int {
+		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.members[0], b.members[0]))
+	})
 }
 
 // lookUp asks each governed group's policies about all addresses. Groups of the
 // same policies ask once.
 func (r *reacher) lookUp(ctx context.Context) error {
-	first := map[string]int{}
-	var ask []int
-	same := make([]int, len(r.groups))
+	alike := map[string]int{} // index in asked
+	var asked [][]int
 	ids := map[*model.Policy]int32{}
 	for i, g := range r.groups {
 		if len(g.policies) == 0 {
@@ -70,23 +94,20 @@ func (r *reacher) lookUp(ctx context.Context) error {
 			list[j] = ids[p]
 		}
 		key := spell(list)
-		if _, ok := first[key]; !ok {
-			first[key] = i
-			ask = append(ask, i)
+		at, ok := alike[key]
+		if !ok {
+			at = len(asked)
+			alike[key] = at
+			asked = append(asked, nil)
 		}
-		same[i] = first[key]
+		asked[at] = append(asked[at], i)
 	}
-	err := inParallel(ctx, len(ask), func(i int) error { return r.ask(r.groups[ask[i]]) })
-	for i, g := range r.groups {
-		if len(g.policies) > 0 {
-			g.seen, g.open = r.groups[same[i]].seen, r.groups[same[i]].open
-		}
-	}
-	return err
+	return inParallel(ctx, len(asked), func(i int) error { return r.ask(asked[i]) })
 }
 
-// ask fills in what g's policies say.
-func (r *reacher) ask(g *reachGroup) error {
+// ask fills in what the policies of groups, which have the same, say.
+func (r *reacher) ask(groups []int) error {
+	g, near := r.groups[groups[0]], r.near(groups)
 	for _, d := range model.Directions {
 		list := r.resolver.RuleList(g.policies, d, compiler.ForAnalysis)
 		for _, f := range r.families {
@@ -111,14 +132,18 @@ func (r *reacher) ask(g *reachGroup) error {
 				}
 				g.open[d][f][at].add(rng.First, rng.Last)
 			}
-			g.seen[d][f] = r.look(ranges, said)
+			g.seen[d][f] = r.look(ranges, said, near)
 		}
+	}
+	for _, i := range groups[1:] {
+		r.groups[i].seen, r.groups[i].open = g.seen, g.open
 	}
 	return nil
 }
 
-// look returns what a table says of each group's addresses.
-func (r *reacher) look(ranges []space.Range, said map[space.DecisionID]l4ID) []profileID {
+// look returns what a table says of each group's addresses, and of those of
+// groups that are near also of which host.
+func (r *reacher) look(ranges []space.Range, said map[space.DecisionID]l4ID, near []bool) []profileID {
 	found := make([]l4Profile, len(r.groups))
 	family := ranges[0].First.BitLen()
 	at := 0
@@ -129,12 +154,18 @@ func (r *reacher) look(ranges []space.Range, said map[space.DecisionID]l4ID) []p
 		for ranges[at].Last.Less(a.addr) {
 			at++
 		}
-		if id := said[ranges[at].Decision]; !slices.Contains(found[a.group], id) {
-			found[a.group] = append(found[a.group], id)
+		id, p := said[ranges[at].Decision], found[a.group]
+		if n := len(p); n > 0 && p[n-1] == (l4Said{id, manyHosts}) {
+			continue // as of most addresses
 		}
+		host := manyHosts
+		if near[a.group] {
+			host = a.host
+		}
+		found[a.group] = p.with(id, host)
 	}
 	out := make([]profileID, len(found))
-	last := map[l4ID]profileID{} // of profiles of one
+	last := map[l4Said]profileID{} // of profiles of one
 	for i, p := range found {
 		if id, ok := noProfile, false; len(p) == 1 {
 			if id, ok = last[p[0]]; !ok {

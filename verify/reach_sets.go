@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -73,9 +74,26 @@ func (s *l4Sets) intern(p l4Pair) l4ID {
 	return id
 }
 
-// l4Profile is what policies say of the addresses of one group: a few ids,
-// sorted, each once.
-type l4Profile []l4ID
+// l4Profile is what policies say of the addresses of one group: a few entries,
+// sorted, one for each id.
+type l4Profile []l4Said
+
+// l4Said is one thing that policies say, and of which host alone.
+type l4Said struct {
+	id   l4ID
+	host hostID // manyHosts where that is all the same
+}
+
+// with adds that id is said of an address of host.
+func (p l4Profile) with(id l4ID, host hostID) l4Profile {
+	for i := range p {
+		if p[i].id == id {
+			p[i].host = p[i].host.join(host)
+			return p
+		}
+	}
+	return append(p, l4Said{id, host})
+}
 
 // profileID names an l4Profile; noProfile is that of a group without an address.
 type profileID int32
@@ -87,7 +105,7 @@ func (s *l4Sets) profile(p l4Profile) profileID {
 	if len(p) == 0 {
 		return noProfile
 	}
-	slices.Sort(p)
+	slices.SortFunc(p, func(a, b l4Said) int { return cmp.Compare(a.id, b.id) })
 	key := fmt.Sprint(p)
 	s.mu.Lock()
 	defer s.mu.Unlock()

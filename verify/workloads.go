@@ -36,6 +36,7 @@ type selection struct {
 	// (hostNetwork, finished) as well.
 	all, subjects int
 	notEnrolled   nameList // of subjects
+	bypass        nameList // likewise: those that could undo enforcement
 }
 
 // selections tells what each policy selects that selects anything.
@@ -57,6 +58,9 @@ func (a *Analysis) selections() map[*model.Policy]*selection {
 			s.subjects++
 			if !w.meta.Enrolled {
 				s.notEnrolled.add(w)
+			}
+			if len(w.meta.Bypass) > 0 {
+				s.bypass.add(bypassing{w})
 			}
 		}
 	}
@@ -84,6 +88,11 @@ func (l *nameList) String() string {
 	if more := l.n - len(names); more > 0 {
 		names = append(names[:len(names):len(names)], fmt.Sprintf("%d more", more))
 	}
+	return joinAnd(names)
+}
+
+// joinAnd returns "a", "a and b" or "a, b and c".
+func joinAnd(names []string) string {
 	if len(names) < 2 {
 		return strings.Join(names, "")
 	}

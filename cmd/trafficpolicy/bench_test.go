@@ -12,10 +12,7 @@ import (
 // its cluster costs at most three times what printing the version costs. An
 // iteration is one run of each; the metric "ratio" is lint over version.
 func BenchmarkStartup(b *testing.B) {
-	bin := filepath.Join(b.TempDir(), "trafficpolicy")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		b.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := buildCommand(b)
 	run := func(args ...string) time.Duration {
 		cmd := exec.Command(bin, args...)
 		start := time.Now()
@@ -37,4 +34,14 @@ func BenchmarkStartup(b *testing.B) {
 	b.ReportMetric(float64(lint)/float64(version), "ratio")
 	b.ReportMetric(float64(version.Microseconds())/float64(b.N), "version-us")
 	b.ReportMetric(float64(lint.Microseconds())/float64(b.N), "lint-us")
+}
+
+// buildCommand builds trafficpolicy and returns its path.
+func buildCommand(b *testing.B) string {
+	b.Helper()
+	bin := filepath.Join(b.TempDir(), "trafficpolicy")
+	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
+		b.Fatalf("build: %v\n%s", err, out)
+	}
+	return bin
 }

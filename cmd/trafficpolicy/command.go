@@ -16,12 +16,16 @@ import (
 const (
 	exitOK     = 0 // done, nothing to object to
 	exitFailed = 1 // the input was judged and failed
-	exitUsage  = 2 // could not judge: usage, I/O, invalid policies
+	exitUsage  = 2 // could not judge, or not in full: usage, I/O, invalid policies
 )
 
 // errFailed ends a command with exitFailed after it has written its result.
 // Errors that wrap it are printed; errFailed itself is not.
 var errFailed = errors.New("failed")
+
+// errUnchecked ends a command with exitUsage after it has written its result, and
+// on stderr what it could not judge. It is not printed either.
+var errUnchecked = errors.New("not everything could be judged")
 
 // command is the program with its streams, so that a test can run it whole.
 type command struct {
@@ -46,6 +50,8 @@ func (c *command) Main(args []string) int {
 		return exitOK
 	case err == errFailed:
 		return exitFailed
+	case err == errUnchecked:
+		return exitUsage
 	}
 	fmt.Fprintf(c.Stderr, "trafficpolicy: %v\n", err)
 	if errors.Is(err, errFailed) {

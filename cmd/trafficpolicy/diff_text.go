@@ -3,11 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"net/netip"
-	"slices"
 	"strings"
-
-	"go4.org/netipx"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify"
@@ -85,43 +81,6 @@ func governedText(c *verify.ClassDiff) string {
 		return ": no longer governed"
 	}
 	return ""
-}
-
-// prefixList joins prefixes, the first few if they are many. Of a family of which
-// nearly all is there it says what is not.
-func prefixList(ps []netip.Prefix) string {
-	var parts []string
-	for _, f := range model.Families {
-		own := slices.DeleteFunc(slices.Clone(ps), func(p netip.Prefix) bool { return model.FamilyOf(p.Addr()) != f })
-		if rest := otherThan(own, f); len(own) > 1 && len(rest) < len(own) {
-			parts = append(parts, f.All().String()+" but "+firstPrefixes(rest))
-		} else if len(own) > 0 {
-			parts = append(parts, firstPrefixes(own))
-		}
-	}
-	return strings.Join(parts, " ")
-}
-
-func firstPrefixes(ps []netip.Prefix) string {
-	var parts []string
-	for _, p := range ps[:min(len(ps), shownPrefixes)] {
-		parts = append(parts, p.String())
-	}
-	return moreThan(strings.Join(parts, " "), len(ps)-len(parts))
-}
-
-// otherThan returns the addresses of a family that no prefix of ps holds.
-func otherThan(ps []netip.Prefix, f model.Family) []netip.Prefix {
-	var b netipx.IPSetBuilder
-	b.AddPrefix(f.All())
-	for _, p := range ps {
-		b.RemovePrefix(p)
-	}
-	set, err := b.IPSet()
-	if err != nil { // a prefix is not valid, which none of these is
-		return nil
-	}
-	return set.Prefixes()
 }
 
 // portText returns the ports of a change, cut where they are very many.

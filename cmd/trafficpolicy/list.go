@@ -44,10 +44,15 @@ empty.`,
 			if err != nil {
 				return err
 			}
+			c.warnUnchecked(l.Unchecked)
+			write := writeList
 			if output == "json" {
-				return writeJSON(c.Stdout, l)
+				write = func(w io.Writer, l *verify.Listing) error { return writeJSON(w, l) }
 			}
-			return writeList(c.Stdout, l)
+			if err := write(c.Stdout, l); err != nil || len(l.Unchecked) == 0 {
+				return err
+			}
+			return errUnchecked
 		},
 	}
 	p := cmd.Flags()

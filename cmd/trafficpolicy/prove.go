@@ -134,7 +134,7 @@ func writeProofsText(w io.Writer, p *verify.Proofs, color bool) error {
 			outcome = outcomeColors[a.Outcome] + outcome + "\x1b[0m"
 		}
 		fmt.Fprintf(&b, "%s  %s%s\n", outcome, a.Name, proofScope(a))
-		for line := range strings.Lines(proofDetails(a)) {
+		for line := range strings.Lines(proofDetails(a) + proofMissing(a)) {
 			fmt.Fprintf(&b, "         %s", line)
 		}
 	}
@@ -169,6 +169,15 @@ func proofDetails(a *verify.Proof) string {
 	return text + "packet: " + packetFlags(&w.Witness) + "\n"
 }
 
+// proofMissing says in lines which peers an assertion does not speak of.
+func proofMissing(a *verify.Proof) string {
+	var b strings.Builder
+	for _, why := range a.Missing {
+		fmt.Fprintf(&b, "not asked: %s\n", why)
+	}
+	return b.String()
+}
+
 // writeProofsJUnit writes one case an assertion.
 func writeProofsJUnit(w io.Writer, p *verify.Proofs) error {
 	cases := make([]report.Case, len(p.Assertions))
@@ -176,7 +185,7 @@ func writeProofsJUnit(w io.Writer, p *verify.Proofs) error {
 		a := &p.Assertions[i]
 		cases[i] = report.Case{Name: a.Name, Class: "prove." + a.Direction, File: a.File, Line: a.Line}
 		if a.Failed {
-			details := proofDetails(a)
+			details := proofDetails(a) + proofMissing(a)
 			cases[i].Failure, _, _ = strings.Cut(string(a.Outcome)+": "+details, "\n")
 			cases[i].Details = details
 		}

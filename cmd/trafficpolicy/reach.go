@@ -26,9 +26,11 @@ ingress of its destination allow it; flows from and to addresses are judged at t
 pods' end alone, and pods may be among these addresses.
 
 X and Y are each NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v,k=v, a CIDR or IP address,
-or svc:NAMESPACE/NAME, the addresses of a Service. Traffic between two ends that no
+or svc:NAMESPACE/NAME, the addresses of a Service; Y also a domain name that --resolve
+has addresses of. Traffic between two ends that no
 policy governs is open, and is left out unless both are asked for. So is that of a
-pod to itself and of a node to its pods. Pods on their node's network are addresses.`,
+pod to itself and of a node to its pods. Pods on their node's network are addresses.
+Pods without an address are in no group; they are counted and named below.`,
 		Example: `  trafficpolicy reach -f policies/ -i cluster.json
   trafficpolicy reach -f policies/ -i cluster.json --from default --to svc:kube-system/kube-dns
   trafficpolicy reach -f policies/ -i cluster.json --to 100.100.100.200 -o csv
@@ -75,7 +77,7 @@ var reachForms = map[string]func(w io.Writer, r *verify.Reach) error{
 	"svg":  writeReachSVG,
 }
 
-// writeReachText writes a table, and a line about what is open to everybody.
+// writeReachText writes a table, and below it which pods are not in it.
 func writeReachText(w io.Writer, r *verify.Reach) error {
 	if len(r.Flows) == 0 {
 		fmt.Fprintln(w, "nothing is open")
@@ -84,7 +86,11 @@ func writeReachText(w io.Writer, r *verify.Reach) error {
 		t.Header("FROM", "TO", "PORTS")
 		for i := range r.Flows {
 			f := &r.Flows[i]
-			if err := t.Append([]string{flowEnd(r, f, f.From), flowEnd(r, f, f.To), flowPorts(f)}); err != nil {
+			row := []string{flowEnd(r, f, f.From), flowEnd(r, f, f.To), flowPorts(f)}
+			for i := range row {
+				row[i] = strings.Join(wrap(row[i], lineLength), "\n")
+			}
+			if err := t.Append(row); err != nil {
 				return fmt.Errorf("table: %w", err)
 			}
 		}
@@ -92,10 +98,27 @@ func writeReachText(w io.Writer, r *verify.Reach) error {
 			return err
 		}
 	}
-	if len(r.Open) > 0 {
-		fmt.Fprintf(w, "\nno policy governs %s\n", groupNames(r, r.Open))
+	for i, line := range reachNotes(r) {
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		fmt.Fprintln(w, line)
 	}
 	return nil
+}
+
+// reachNotes says of which pods there are no flows, and why.
+func reachNotes(r *verify.Reach) []string {
+	var notes []string
+	if len(r.Open) > 0 {
+		notes = append(notes, "no policy governs "+groupNames(r, r.Open))
+	}
+	if n := len(r.NoAddress); n > 0 {
+		shown := min(n, shownDeciders)
+		names := moreThan(strings.Join(r.NoAddress[:shown], "; "), n-shown)
+		notes = append(notes, fmt.Sprintf("%s without an address left out: %s", count(n, "pod", "pods"), names))
+	}
+	return notes
 }
 
 // flowEnd names an end of f: its groups, or the addresses where it has none.

@@ -1,9 +1,6 @@
 package space
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -11,23 +8,27 @@ import (
 // down the tree, above holds the lowest unit of the nodes around the current one
 // at each slot; up the tree, each node returns pieces.
 type analyser struct {
+	*units
 	list   *model.RuleList
 	family model.Family
-	units  []unit
-	allow  []bool // by unit
-	axis   *axis
 	tree   *tree
 	above  *minTree
 	alone  *minTree // empty between uses
 	fates  []fate   // by unit
+	live   []bool   // by rule
 	rules  []ruleFate
 	marks  []int            // of above, by node that is open
 	holes  []address        // by node: the first address that no child holds, where there is one
 	owns   [][]ownPiece     // by node: where each of its units is the first of them
 	tiled  map[int32]pieces // by node whose children leave no address out: what they do
+	nodeOf []int32          // by unit: the node of its first prefix, 0 without one
 	atoms  atoms
 	whole  pieces // what the whole space does
-	spans  []span // scratch
+
+	ownMemory   arena[ownPiece]
+	tiledMemory arena[piece]
+	spans       []span     // scratch
+	own         []ownPiece // scratch
 }
 
 // fate is what becomes of one unit.
@@ -37,44 +38,41 @@ type fate struct {
 	by         int32 // for a packet that is taken: the unit that takes it
 }
 
-// ruleFate is what becomes of one rule: whether it is live, and for each action
-// a packet of the rule that a unit of it takes where the rule is dead.
-type ruleFate struct {
-	live  bool
-	taken [2]fate
-}
+// ruleFate is, of a rule that is not live, a packet that a unit of each action takes.
+type ruleFate [2]fate
 
-// point is a packet: the hole of a node and a slot, in up to two atoms.
+// point is a packet: the hole of a node and a slot, in the atoms of up to two units.
 type point struct {
 	node, slot int32
-	in         [2]model.Atom
+	in         [2]int32 // units plus one, 0 for none
 }
 
-func newAnalyser(list *model.RuleList, f model.Family, units []unit) *analyser {
-	a := &analyser{list: list, family: f, units: units}
-	sets := make([]model.L4Set, len(units))
-	a.allow = make([]bool, len(units))
-	for i := range units {
-		sets[i], a.allow[i] = units[i].ports, units[i].allow
-	}
-	a.axis = newAxis(sets)
-	a.tree = newTree(blockUnits(list, f, units), f)
+func newAnalyser(list *model.RuleList, f model.Family, us *units) *analyser {
+	a := &analyser{units: us, list: list, family: f}
+	a.tree = newTree(blockUnits(list, f, us), f)
 	a.above = newMinTree(a.axis.slots(), a.allow)
 	a.alone = newMinTree(a.axis.slots(), a.allow)
-	a.fates = make([]fate, len(units))
+	a.fates = make([]fate, len(us.of))
+	a.live = make([]bool, len(list.Rules))
 	a.rules = make([]ruleFate, len(list.Rules))
 	a.holes = make([]address, len(a.tree.nodes))
 	a.owns = make([][]ownPiece, len(a.tree.nodes))
 	a.tiled = make(map[int32]pieces)
+	a.nodeOf = make([]int32, len(us.of))
+	for i := len(a.tree.nodes) - 1; i >= 0; i-- { // prefixes of a unit are sorted
+		for _, u := range a.tree.nodes[i].rules {
+			a.nodeOf[u] = int32(i)
+		}
+	}
 	a.newAtoms()
 	return a
 }
 
 // blockUnits returns each block and unit of the peers without an atom, sorted.
-func blockUnits(list *model.RuleList, f model.Family, units []unit) []blockRule {
-	pairs := make([]blockRule, 0, len(units))
-	for i := range units {
-		p := &list.Rules[units[i].rule].Peers[units[i].peer]
+func blockUnits(list *model.RuleList, f model.Family, us *units) []blockRule {
+	pairs := make([]blockRule, 0, len(us.of))
+	for i := range us.of {
+		p := &list.Rules[us.rule[i]].Peers[us.of[i].peer]
 		if p.Atom != "" {
 			continue
 		}
@@ -101,8 +99,8 @@ func (a *analyser) enter(i int32) {
 		return // nobody will ask
 	}
 	for _, u := range n.rules {
-		for _, r := range a.units[u].ports {
-			a.above.lower(a.axis.span(r), u)
+		for _, s := range a.spansOf(u) {
+			a.above.lower(s, u)
 		}
 	}
 }
@@ -114,23 +112,22 @@ func (a *analyser) leave(i int32, p *pieces) {
 	a.above.undo(a.marks[len(a.marks)-1])
 	a.marks = a.marks[:len(a.marks)-1]
 	if p.at != i { // the children leave no address out
-		a.tiled[i] = *p
+		a.tiled[i] = pieces{a.tiledMemory.keep(p.list), p.at}
 	}
 	a.owns[i] = a.first(n.rules)
-	p.apply(a.owns[i], a.allow, a.win)
+	p.apply(&a.tree.memory, a.owns[i], a.allow, a.win)
 	for _, u := range n.rules {
-		if r := &a.rules[a.units[u].rule]; !r.live {
-			a.bury(u, r, p)
+		if r := a.rule[u]; !a.live[r] {
+			a.bury(u, &a.rules[r], p)
 		}
 	}
 }
 
 // first returns where each unit of a node is the first of them.
 func (a *analyser) first(units []int32) []ownPiece {
-	own := make([]ownPiece, 0, len(units))
+	own := a.own[:0]
 	for _, u := range units {
-		for _, r := range a.units[u].ports {
-			s := a.axis.span(r)
+		for _, s := range a.spansOf(u) {
 			if len(units) == 1 {
 				own = append(own, ownPiece{s, u})
 				continue
@@ -142,9 +139,10 @@ func (a *analyser) first(units []int32) []ownPiece {
 			a.alone.lower(s, u)
 		}
 	}
+	a.own = own
 	a.alone.undo(0)
-	slices.SortFunc(own, func(x, y ownPiece) int { return cmp.Compare(x.lo, y.lo) })
-	return own
+	sortPieces(own)
+	return a.ownMemory.keep(own)
 }
 
 // win notes that unit u wins in its node's subtree on s, at the hole of node at.
@@ -156,16 +154,16 @@ func (a *analyser) win(s span, u, at int32) {
 	}
 	if a.spans = a.above.above(a.spans, s, u, 0); len(a.spans) > 0 {
 		*f = fate{live: true, packet: point{node: at, slot: a.spans[0].lo}}
-		a.rules[a.units[u].rule].live = true
+		a.live[a.rule[u]] = true
 	}
 }
 
 // bury notes who takes the packets of unit u within a node whose subtree does p,
 // where its rule has not been found live.
 func (a *analyser) bury(u int32, r *ruleFate, p *pieces) {
-	for _, ports := range a.units[u].ports {
-		for q := range p.over(a.axis.span(ports)) {
-			if r.taken[0].seen && r.taken[1].seen {
+	for _, s := range a.spansOf(u) {
+		for q := range p.over(s) {
+			if r[0].seen && r[1].seen {
 				return
 			}
 			a.take(r, &q)
@@ -177,14 +175,14 @@ func (a *analyser) bury(u int32, r *ruleFate, p *pieces) {
 // included.
 func (a *analyser) take(r *ruleFate, q *piece) {
 	low := a.above.low(q.span)
-	for b := range r.taken {
-		t := &r.taken[b]
+	for b := range r {
+		t := &r[b]
 		if t.seen {
 			continue
 		}
 		if low[b] < q.worst {
 			// Some slot has a unit above that is before the worst below.
-			*t = fate{seen: true, by: low[b], packet: point{node: q.at, slot: a.slotOf(q.span, b, low[b])}}
+			*t = fate{seen: true, by: low[b], packet: point{node: q.at, slot: a.above.find(q.span, b, low[b])}}
 			continue
 		}
 		if q.low[b] != none {
@@ -195,18 +193,4 @@ func (a *analyser) take(r *ruleFate, q *piece) {
 		}
 		a.takeAtom(t, b, q)
 	}
-}
-
-// slotOf returns the first slot of s where the lowest unit above is v, which is
-// the lowest of action b there.
-func (a *analyser) slotOf(s span, b int, v int32) int32 {
-	for s.hi-s.lo > 1 {
-		mid := (s.lo + s.hi) / 2
-		if a.above.low(span{s.lo, mid})[b] == v {
-			s.hi = mid
-		} else {
-			s.lo = mid
-		}
-	}
-	return s.lo
 }

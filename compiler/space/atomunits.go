@@ -11,7 +11,7 @@ import (
 // address is in the atom. Of the units of one atom only the first at a slot can
 // ever decide there.
 type atoms struct {
-	units []int32                   // ascending
+	all   []int32                   // ascending
 	first map[model.Atom][]ownPiece // where each unit is the first of its atom; sorted
 	// lowest is where each unit is the lowest of its action, among those that are
 	// the first of their atom; sorted.
@@ -21,9 +21,9 @@ type atoms struct {
 // newAtoms finds the units with an atom.
 func (a *analyser) newAtoms() {
 	byAtom := make(map[model.Atom][]int32)
-	for u := range a.units {
+	for u := range a.of {
 		if atom := a.atomOf(int32(u)); atom != "" {
-			a.atoms.units = append(a.atoms.units, int32(u))
+			a.atoms.all = append(a.atoms.all, int32(u))
 			byAtom[atom] = append(byAtom[atom], int32(u))
 		}
 	}
@@ -56,7 +56,7 @@ func sortPieces(own []ownPiece) {
 
 // atomOf returns the atom of unit u, "" without one.
 func (a *analyser) atomOf(u int32) model.Atom {
-	return a.list.Rules[a.units[u].rule].Peers[a.units[u].peer].Atom
+	return a.list.Rules[a.rule[u]].Peers[a.of[u].peer].Atom
 }
 
 // overlapping returns the pieces of own, which is sorted, that share a slot with s.
@@ -70,12 +70,12 @@ func (s span) and(t span) span { return span{max(s.lo, t.lo), min(s.hi, t.hi)} }
 
 // judgeAtoms settles the units with an atom, given what the whole space does.
 func (a *analyser) judgeAtoms(whole *pieces) {
-	for _, u := range a.atoms.units {
+	for _, u := range a.atoms.all {
 		a.judgeAtom(u, whole)
 	}
-	for _, u := range a.atoms.units {
-		if r := &a.rules[a.units[u].rule]; !r.live {
-			a.buryAtom(u, r, whole)
+	for _, u := range a.atoms.all {
+		if r := a.rule[u]; !a.live[r] {
+			a.buryAtom(u, &a.rules[r], whole)
 		}
 	}
 }
@@ -83,15 +83,15 @@ func (a *analyser) judgeAtoms(whole *pieces) {
 // judgeAtom notes u as live if at some address no unit before it matches.
 func (a *analyser) judgeAtom(u int32, whole *pieces) {
 	atom := a.atomOf(u)
-	for _, ports := range a.units[u].ports {
-		for _, o := range overlapping(a.atoms.first[atom], a.axis.span(ports)) {
+	for _, s := range a.spansOf(u) {
+		for _, o := range overlapping(a.atoms.first[atom], s) {
 			if o.unit != u {
 				continue
 			}
 			for q := range whole.over(o.span) {
 				if q.worst > u {
-					a.fates[u] = fate{live: true, packet: point{node: q.at, slot: q.lo, in: [2]model.Atom{atom}}}
-					a.rules[a.units[u].rule].live = true
+					a.fates[u] = fate{live: true, packet: point{node: q.at, slot: q.lo, in: [2]int32{u + 1}}}
+					a.live[a.rule[u]] = true
 					return
 				}
 			}
@@ -102,12 +102,12 @@ func (a *analyser) judgeAtom(u int32, whole *pieces) {
 // buryAtom notes who takes the packets of u, all of which are in its atom.
 func (a *analyser) buryAtom(u int32, r *ruleFate, whole *pieces) {
 	atom := a.atomOf(u)
-	for _, ports := range a.units[u].ports {
-		for _, e := range overlapping(a.atoms.first[atom], a.axis.span(ports)) {
-			for q := range whole.over(e.span.and(a.axis.span(ports))) {
-				for b := range r.taken {
-					if t := &r.taken[b]; !t.seen {
-						*t = a.atomTaker(e.unit, atom, b, &q)
+	for _, s := range a.spansOf(u) {
+		for _, e := range overlapping(a.atoms.first[atom], s) {
+			for q := range whole.over(e.span.and(s)) {
+				for b := range r {
+					if t := &r[b]; !t.seen {
+						*t = a.atomTaker(e.unit, b, &q)
 					}
 				}
 			}
@@ -115,10 +115,10 @@ func (a *analyser) buryAtom(u int32, r *ruleFate, whole *pieces) {
 	}
 }
 
-// atomTaker returns a packet in atom on q that a unit of action b takes. first is
+// atomTaker returns a packet in an atom on q that a unit of action b takes. first is
 // the first unit of the atom, behind which none comes to pass.
-func (a *analyser) atomTaker(first int32, atom model.Atom, b int, q *piece) fate {
-	at := point{node: q.at, slot: q.lo, in: [2]model.Atom{atom}}
+func (a *analyser) atomTaker(first int32, b int, q *piece) fate {
+	at := point{node: q.at, slot: q.lo, in: [2]int32{first + 1}}
 	if q.low[b] < first {
 		at.node = q.lowAt[b]
 		return fate{seen: true, by: q.low[b], packet: at}
@@ -128,7 +128,7 @@ func (a *analyser) atomTaker(first int32, atom model.Atom, b int, q *piece) fate
 	}
 	for _, o := range overlapping(a.atoms.lowest[b], q.span) {
 		if o.unit < min(first, q.worst) {
-			at.slot, at.in[1] = max(o.lo, q.lo), a.atomOf(o.unit)
+			at.slot, at.in[1] = max(o.lo, q.lo), o.unit+1
 			return fate{seen: true, by: o.unit, packet: at}
 		}
 	}
@@ -143,7 +143,7 @@ func (a *analyser) takeAtom(t *fate, b int, q *piece) {
 			continue
 		}
 		if a.spans = a.above.above(a.spans, o.span.and(q.span), o.unit, 0); len(a.spans) > 0 {
-			*t = fate{seen: true, by: o.unit, packet: point{node: q.at, slot: a.spans[0].lo, in: [2]model.Atom{a.atomOf(o.unit)}}}
+			*t = fate{seen: true, by: o.unit, packet: point{node: q.at, slot: a.spans[0].lo, in: [2]int32{o.unit + 1}}}
 			return
 		}
 	}

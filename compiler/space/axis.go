@@ -10,6 +10,7 @@ import (
 // starts[i] up to, and without, starts[i+1]; the last one to model.L4Last.
 type axis struct {
 	starts []model.L4
+	slotOf []int32 // by point; nil where starts is searched
 }
 
 // span is a stretch of slots: from lo up to and without hi.
@@ -26,32 +27,38 @@ func newAxis(sets []model.L4Set) *axis {
 			}
 		}
 	}
-	if len(starts) > int(model.L4Last)/16 {
-		return &axis{starts: present(starts)}
+	if len(starts) > int(model.L4Last)/64 {
+		return newTableAxis(starts)
 	}
 	slices.Sort(starts)
 	return &axis{starts: slices.Compact(starts)}
 }
 
-// present sorts many points, each once.
-func present(points []model.L4) []model.L4 {
-	is := make([]bool, model.L4Last+1)
+// newTableAxis returns the axis with boundaries at many points, looked up in a
+// table of every point.
+func newTableAxis(points []model.L4) *axis {
+	a := &axis{slotOf: make([]int32, model.L4Last+1)}
 	for _, x := range points {
-		is[x] = true
+		a.slotOf[x] = 1
 	}
-	out := points[:0]
-	for x, yes := range is {
-		if yes {
-			out = append(out, model.L4(x))
+	a.starts = points[:0]
+	for x, is := range a.slotOf {
+		if is == 1 {
+			a.starts = append(a.starts, model.L4(x))
 		}
+		a.slotOf[x] = int32(len(a.starts)) - 1
 	}
-	return slices.Clip(out)
+	a.starts = slices.Clone(a.starts)
+	return a
 }
 
 func (a *axis) slots() int32 { return int32(len(a.starts)) }
 
 // at returns the slot that holds x.
 func (a *axis) at(x model.L4) int32 {
+	if a.slotOf != nil {
+		return a.slotOf[x]
+	}
 	i, ok := slices.BinarySearch(a.starts, x)
 	if !ok {
 		i--

@@ -84,7 +84,7 @@ func allows(list *model.RuleList, r int32) bool {
 // it: disjoint blocks, sorted by address, then L4. A block goes on as far as
 // addresses that follow one another have a difference of its kind on the same L4.
 func CompareTables(a, b *Table, judge Judge) []Difference {
-	c := comparer{a: a, b: b, judge: judge, known: make(map[pair][]model.L4Range), cells: make(map[pair][]diffCell)}
+	c := comparer{a: a, b: b, judge: judge, known: newPairCache[[]model.L4Range](a), cells: newPairCache[[]diffCell](a)}
 	var out []Difference
 	var open []int // blocks that reach up to the current address
 	ra, rb := a.Ranges(), b.Ranges()
@@ -146,6 +146,40 @@ func earlier(a, b netip.Addr) netip.Addr {
 // pair is a decision of each table.
 type pair struct{ a, b DecisionID }
 
+// pairCache holds what is known of pairs.
+type pairCache[T any] struct {
+	// first holds, by decision of a plus one, the first decision of b that it met
+	// and rest all other pairs that met: most decisions meet one.
+	first []firstPair[T]
+	rest  map[pair]T
+}
+
+type firstPair[T any] struct {
+	known bool
+	with  DecisionID
+	value T
+}
+
+func newPairCache[T any](a *Table) *pairCache[T] {
+	return &pairCache[T]{make([]firstPair[T], len(a.Decisions)+1), make(map[pair]T)}
+}
+
+func (c *pairCache[T]) get(p pair) (T, bool) {
+	if f := &c.first[p.a+1]; f.known && f.with == p.b {
+		return f.value, true
+	}
+	value, ok := c.rest[p]
+	return value, ok
+}
+
+func (c *pairCache[T]) put(p pair, value T) {
+	if f := &c.first[p.a+1]; !f.known {
+		*f = firstPair[T]{true, p.b, value}
+	} else {
+		c.rest[p] = value
+	}
+}
+
 // diffCell is a stretch on which a pair differs.
 type diffCell struct {
 	model.L4Range
@@ -157,13 +191,13 @@ type diffCell struct {
 type comparer struct {
 	a, b  *Table
 	judge Judge
-	known map[pair][]model.L4Range
-	cells map[pair][]diffCell
+	known *pairCache[[]model.L4Range]
+	cells *pairCache[[]diffCell]
 }
 
 // differ returns where the decisions of p differ, neighbours of one kind merged.
 func (c *comparer) differ(p pair) []diffCell {
-	if out, ok := c.cells[p]; ok {
+	if out, ok := c.cells.get(p); ok {
 		return out
 	}
 	look := c.suspect(p)
@@ -183,7 +217,7 @@ func (c *comparer) differ(p pair) []diffCell {
 			}
 		})
 	}
-	c.cells[p] = out
+	c.cells.put(p, out)
 	return out
 }
 
@@ -204,7 +238,7 @@ func (c *comparer) suspect(p pair) []model.L4Range {
 	if p.a == NoDecision && p.b == NoDecision {
 		return nil
 	}
-	if out, ok := c.known[p]; ok {
+	if out, ok := c.known.get(p); ok {
 		return out
 	}
 	x, y := c.a.decision(p.a), c.b.decision(p.b)
@@ -226,7 +260,7 @@ func (c *comparer) suspect(p pair) []model.L4Range {
 		})
 	}
 	out = model.NewL4Set(out...)
-	c.known[p] = out
+	c.known.put(p, out)
 	return out
 }
 

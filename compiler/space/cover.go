@@ -2,7 +2,6 @@ package space
 
 import (
 	"cmp"
-	"maps"
 	"math"
 	"slices"
 
@@ -24,6 +23,9 @@ type coverer struct {
 	known map[region][]share
 	steps int // left, of the list
 	left  int // of the region
+
+	memory arena[share] // of known
+	shares []share      // scratch
 }
 
 // share is how much of a region a rule matches.
@@ -38,29 +40,34 @@ type region struct {
 	span
 }
 
-// cover joins to found the rules that match the packets of units from to to,
-// with how much of them they match.
-func (c *coverer) cover(found map[int32]float64, from, to int32) {
+// cover appends to found rules that match the packets of units from to to, with how
+// much of them they match; a rule may come up several times.
+func (c *coverer) cover(found []share, from, to int32) []share {
 	for u := from; u < to; u++ {
 		atom := c.atomOf(u)
-		for _, ports := range c.units[u].ports {
-			s := c.axis.span(ports)
+		for _, s := range c.spansOf(u) {
 			if atom != "" {
-				c.coverAtom(found, u, atom, s)
+				found = c.coverAtom(found, u, atom, s)
 				continue
 			}
-			for _, p := range c.list.Rules[c.units[u].rule].Peers[c.units[u].peer].Prefixes {
-				if model.FamilyOf(p.Addr()) == c.family {
-					c.join(found, region{c.find(toBlock(p)), s})
+			node := c.nodeOf[u]
+			for _, p := range c.list.Rules[c.rule[u]].Peers[c.of[u].peer].Prefixes {
+				if model.FamilyOf(p.Addr()) != c.family {
+					continue
 				}
+				if b := toBlock(p); c.tree.nodes[node].block != b {
+					node = c.find(b)
+				}
+				found = c.join(found, region{node, s})
 			}
 		}
 	}
+	return found
 }
 
 // coverAtom covers the packets of u, which are in its atom: by the first unit of
 // the atom, or by what matches whether or not they are in it.
-func (c *coverer) coverAtom(found map[int32]float64, u int32, atom model.Atom, s span) {
+func (c *coverer) coverAtom(found []share, u int32, atom model.Atom, s span) []share {
 	for _, e := range overlapping(c.atoms.first[atom], s) {
 		t := e.span.and(s)
 		taker := false
@@ -68,26 +75,26 @@ func (c *coverer) coverAtom(found map[int32]float64, u int32, atom model.Atom, s
 			taker = taker || e.unit < q.worst
 		}
 		if taker && e.unit != u {
-			found[c.units[e.unit].rule] += c.size(0, t)
+			found = append(found, share{c.rule[e.unit], c.size(0, t)})
 			continue
 		}
-		c.join(found, region{0, t})
+		found = c.join(found, region{0, t})
 	}
+	return found
 }
 
-// join adds the cover of r to found. Regions recur: of many rules behind one.
-func (c *coverer) join(found map[int32]float64, r region) {
+// join appends the cover of r to found. Regions recur: of many rules behind one.
+func (c *coverer) join(found []share, r region) []share {
 	known, ok := c.known[r]
 	if !ok {
 		c.left = min(c.steps, maxRegionSteps)
 		c.steps -= c.left
-		known = c.region(nil, r, true)
+		c.shares = c.region(c.shares[:0], r, true)
+		known = c.memory.keep(c.shares)
 		c.steps += c.left
 		c.known[r] = known
 	}
-	for _, s := range known {
-		found[s.rule] += s.size
-	}
+	return append(found, known...)
 }
 
 // chosen is a unit that covers part of a region.
@@ -100,7 +107,8 @@ type chosen struct {
 // as that reaches; where children take every address before it, by them. With
 // path, the units of the nodes around count too.
 func (c *coverer) region(found []share, r region, path bool) []share {
-	var by []chosen
+	var few [16]chosen // nearly always enough
+	by := few[:0]
 	below := c.tiled[r.node]
 	for pos := r.lo; pos < r.hi && c.left > 0; c.left-- {
 		u, until := c.lowest(r.node, pos, path)
@@ -125,7 +133,7 @@ func (c *coverer) region(found []share, r region, path bool) []share {
 		}
 	}
 	for _, x := range prune(by) {
-		found = append(found, share{c.units[x.unit].rule, c.size(r.node, x.span)})
+		found = append(found, share{c.rule[x.unit], c.size(r.node, x.span)})
 	}
 	return found
 }
@@ -151,12 +159,11 @@ func (c *coverer) lowest(n, slot int32, path bool) (unit, until int32) {
 	return unit, until
 }
 
-// reach returns the range of unit u that holds slot.
+// reach returns the span of unit u that holds slot.
 func (c *coverer) reach(u, slot int32) span {
-	x := c.axis.starts[slot]
-	for _, r := range c.units[u].ports {
-		if r.Contains(x) {
-			return c.axis.span(r)
+	for _, s := range c.spansOf(u) {
+		if s.lo <= slot && slot < s.hi {
+			return s
 		}
 	}
 	return span{}
@@ -176,7 +183,7 @@ func prune(by []chosen) []chosen {
 		slices.SortStableFunc(by, func(x, y chosen) int {
 			return cmp.Or(cmp.Compare(b2i(y.unit == none), b2i(x.unit == none)), cmp.Compare(y.hi-y.lo, x.hi-x.lo))
 		})
-		var kept []chosen
+		kept := by[:0] // of those before
 		for _, x := range by {
 			if !covered(x.span, kept) {
 				kept = append(kept, x)
@@ -214,19 +221,27 @@ func (c *coverer) find(b block) int32 {
 }
 
 // settleCover makes r's Cover of what was found: the largest first, with one of
-// another action.
-func (r *RuleAnalysis) settleCover(found map[int32]float64, taker int32) {
+// another action. It changes found.
+func (r *RuleAnalysis) settleCover(found []share, taker int32) {
 	if taker != NoRule {
-		found[taker] += 0
+		found = append(found, share{rule: taker})
 	}
-	rules := slices.SortedFunc(maps.Keys(found), func(x, y int32) int {
-		return cmp.Or(cmp.Compare(found[y], found[x]), cmp.Compare(x, y))
-	})
-	r.Cover, r.Omitted = rules, 0
-	if n := len(rules) - MaxCover; n > 0 {
-		if i := slices.Index(rules, taker); i >= MaxCover {
-			rules[MaxCover-1] = taker
+	slices.SortStableFunc(found, func(x, y share) int { return cmp.Compare(x.rule, y.rule) })
+	sums := found[:0]
+	for _, s := range found {
+		if n := len(sums); n > 0 && sums[n-1].rule == s.rule {
+			sums[n-1].size += s.size
+		} else {
+			sums = append(sums, s)
 		}
-		r.Cover, r.Omitted = slices.Clip(rules[:MaxCover]), n
+	}
+	slices.SortStableFunc(sums, func(x, y share) int { return cmp.Compare(y.size, x.size) })
+	n := min(len(sums), MaxCover)
+	r.Cover, r.Omitted = make([]int32, n), len(sums)-n
+	for i := range r.Cover {
+		r.Cover[i] = sums[i].rule
+	}
+	if r.Omitted > 0 && taker != NoRule && !slices.Contains(r.Cover, taker) {
+		r.Cover[n-1] = taker
 	}
 }

@@ -11,14 +11,19 @@ import (
 // store keeps each decision once.
 type store struct {
 	decisions []Decision
-	depth     []int // links of the Else chain, by decision
-	byHash    map[uint64][]DecisionID
+	depth     []int8 // links of the Else chain, by decision
+	byHash    map[uint64]DecisionID
+	collides  []DecisionID // by decision: another one of its hash, NoDecision for none
 	seed      maphash.Seed
 	cells     int // of all decisions
+
+	memory  arena[Cell] // of decisions
+	buf     []byte      // scratch
+	scratch [2][]Cell   // of overlays, in turn
 }
 
 func newStore() *store {
-	return &store{byHash: make(map[uint64][]DecisionID), seed: maphash.MakeSeed()}
+	return &store{byHash: make(map[uint64]DecisionID), seed: maphash.MakeSeed()}
 }
 
 // growth bounds chains: a decision takes over the cells of its Else unless these
@@ -30,58 +35,62 @@ const growth = 8
 // maxLayered bounds the links below a decision with a Before, which takes over nothing.
 const maxLayered = 3
 
-// put returns the decision of cells before rest.
+// put returns the decision of cells before rest. It keeps a copy of cells.
 func (s *store) put(cells []Cell, rest DecisionID) DecisionID {
 	for rest != NoDecision && !coversAll(cells) {
 		below := &s.decisions[rest]
 		if below.Before != NoDecision || len(below.Cells) > growth*max(1, len(cells)) {
 			break
 		}
-		cells, rest = overlay(cells, below.Cells), below.Else
+		s.scratch[0] = overlay(s.scratch[0][:0], cells, below.Cells)
+		s.scratch[0], s.scratch[1] = s.scratch[1], s.scratch[0]
+		cells, rest = s.scratch[1], below.Else
 	}
 	return s.intern(Decision{NoDecision, cells, rest})
 }
 
-// intern returns the number of d, which is new if no equal one is kept. Numbers
-// are in order of first use: the hash decides nothing that can be seen.
+// intern returns the number of d, which is new if no equal one is kept; then its
+// cells are copied. Numbers are in order of first use: the hash decides nothing
+// that can be seen.
 func (s *store) intern(d Decision) DecisionID {
 	if coversAll(d.Cells) {
 		d.Else = NoDecision
 	}
 	h := s.hash(&d)
-	for _, id := range s.byHash[h] {
+	first, ok := s.byHash[h]
+	if !ok {
+		first = NoDecision
+	}
+	for id := first; id != NoDecision; id = s.collides[id] {
 		if sameDecision(&s.decisions[id], &d) {
 			return id
 		}
 	}
-	id := DecisionID(len(s.decisions))
-	d.Cells = slices.Clip(d.Cells)
-	s.decisions = append(s.decisions, d)
-	s.depth = append(s.depth, 0)
+	id, depth := DecisionID(len(s.decisions)), int8(0)
 	if d.Else != NoDecision {
-		s.depth[id] = s.depth[d.Else] + 1
+		depth = s.depth[d.Else] + 1
 	}
-	s.byHash[h] = append(s.byHash[h], id)
+	d.Cells = s.memory.keep(d.Cells)
+	s.decisions = push(s.decisions, d)
+	s.depth, s.collides = push(s.depth, depth), push(s.collides, first)
+	s.byHash[h] = id
 	s.cells += len(d.Cells)
 	return id
 }
 
 func (s *store) hash(d *Decision) uint64 {
-	var h maphash.Hash
-	h.SetSeed(s.seed)
-	var b [16]byte
+	b := s.buf[:0]
 	for i := range d.Cells {
 		c := &d.Cells[i]
-		binary.LittleEndian.PutUint32(b[0:], uint32(c.First))
-		binary.LittleEndian.PutUint32(b[4:], uint32(c.Last))
-		binary.LittleEndian.PutUint32(b[8:], uint32(c.Rule))
-		binary.LittleEndian.PutUint32(b[12:], uint32(len(c.If)))
-		h.Write(b[:])
+		b = binary.LittleEndian.AppendUint32(b, uint32(c.First))
+		b = binary.LittleEndian.AppendUint32(b, uint32(c.Last))
+		b = binary.LittleEndian.AppendUint32(b, uint32(c.Rule))
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(c.If)))
 	}
-	binary.LittleEndian.PutUint32(b[0:], uint32(d.Before))
-	binary.LittleEndian.PutUint32(b[4:], uint32(d.Else))
-	h.Write(b[:8])
-	return h.Sum64()
+	b = binary.LittleEndian.AppendUint32(b, uint32(d.Before))
+	b = binary.LittleEndian.AppendUint32(b, uint32(d.Else))
+	s.buf = b
+	return maphash.Bytes(s.seed, b)
 }
 
 func sameDecision(a, b *Decision) bool {
@@ -101,13 +110,8 @@ func coversAll(cells []Cell) bool {
 	return next > model.L4Last
 }
 
-// overlay returns upper's cells, and lower's where upper has none. The result may
-// share memory with lower.
-func overlay(upper, lower []Cell) []Cell {
-	if len(upper) == 0 {
-		return lower
-	}
-	out := make([]Cell, 0, len(upper)+len(lower))
+// overlay appends to out upper's cells, and lower's where upper has none.
+func overlay(out, upper, lower []Cell) []Cell {
 	next := model.L4(0) // first point not yet decided
 	fill := func(end model.L4) {
 		for len(lower) > 0 && lower[0].First < end {
@@ -139,9 +143,20 @@ func resolve(ds []Decision, id DecisionID) []Cell {
 	var cells []Cell
 	for ; id != NoDecision; id = ds[id].Else {
 		if b := ds[id].Before; b != NoDecision {
-			cells = overlay(cells, ds[b].Cells)
+			cells = below(cells, ds[b].Cells)
 		}
-		cells = overlay(cells, ds[id].Cells)
+		cells = below(cells, ds[id].Cells)
 	}
 	return cells
+}
+
+// below returns upper before lower. The result may share memory with lower.
+func below(upper, lower []Cell) []Cell {
+	switch {
+	case len(upper) == 0:
+		return lower
+	case len(lower) == 0:
+		return upper
+	}
+	return overlay(make([]Cell, 0, len(upper)+len(lower)), upper, lower)
 }

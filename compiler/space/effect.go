@@ -63,6 +63,8 @@ type effects struct {
 	around      *secondTree
 	marks       [][2]int // of above and around, by node that is open
 	spans       []span   // scratch
+
+	firsts, seconds []ownPiece // scratch
 }
 
 // meet reports whether an open rule of one of the atoms may come before a rule of
@@ -106,9 +108,10 @@ func (e *effects) world(atoms ...model.Atom) {
 // worldRules returns each block and rule, sorted. A rule's blocks are disjoint:
 // of its peers that nest, the inner one adds nothing.
 func worldRules(list *model.RuleList, f model.Family, atoms []model.Atom) []blockRule {
-	var pairs []blockRule
+	pairs := make([]blockRule, 0, len(list.Rules))
+	var own []blockRule
 	for i := range list.Rules {
-		var own []blockRule
+		own = own[:0]
 		for _, p := range list.Rules[i].Peers {
 			switch {
 			case slices.Contains(atoms, p.Atom):
@@ -167,7 +170,7 @@ func (e *effects) leave(i int32, below *pieces) {
 			}
 		}
 	}
-	below.apply(firsts, e.allow, func(span, int32, int32) {})
+	below.apply(&e.tree.memory, firsts, e.allow, func(span, int32, int32) {})
 }
 
 func (e *effects) action(r int32) int { return b2i(r != none && e.allow[r]) }
@@ -196,8 +199,9 @@ func (e *effects) follow(q piece, r int32, b int, seconds []ownPiece) {
 }
 
 // two returns where each of a node's rules is the first of them, and where it is
-// the second.
+// the second. They are good until the next call.
 func (e *effects) two(rules []int32) (firsts, seconds []ownPiece) {
+	firsts, seconds = e.firsts[:0], e.seconds[:0]
 	for _, r := range rules {
 		for _, ports := range e.list.Rules[r].L4 {
 			s := e.axis.span(ports)
@@ -206,7 +210,8 @@ func (e *effects) two(rules []int32) (firsts, seconds []ownPiece) {
 				continue
 			}
 			pos := s.lo
-			for _, free := range append(e.first.above(nil, s, r, int(none)), span{s.hi, s.hi}) {
+			e.spans = append(e.first.above(e.spans, s, r, int(none)), span{s.hi, s.hi})
+			for _, free := range e.spans {
 				if pos < free.lo {
 					seconds = e.second(seconds, span{pos, free.lo}, r)
 				}
@@ -222,6 +227,7 @@ func (e *effects) two(rules []int32) (firsts, seconds []ownPiece) {
 	e.next.undo(0)
 	sortPieces(firsts)
 	sortPieces(seconds)
+	e.firsts, e.seconds = firsts, seconds
 	return firsts, seconds
 }
 

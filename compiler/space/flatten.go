@@ -21,7 +21,7 @@ func flatten(list *model.RuleList, f model.Family, few int) (*Table, error) {
 		return nil, err
 	}
 	t := newTree(blockRules(list, f), f)
-	t.internRulesets()
+	t.internRulesets(len(list.Rules))
 	fl := flattener{
 		list:     list,
 		few:      few,
@@ -106,7 +106,10 @@ func (fl *flattener) table(f model.Family) (*Table, error) {
 func (fl *flattener) decide(i int32, above DecisionID) DecisionID {
 	n := &fl.tree.nodes[i]
 	key := inherited{above, n.ruleset}
-	id, ok := fl.known[key]
+	id, ok := NoDecision, false
+	if fl.tree.common[n.ruleset] {
+		id, ok = fl.known[key]
+	}
 	if ok && n.end == i+1 {
 		return id
 	}
@@ -131,7 +134,9 @@ func (fl *flattener) decide(i int32, above DecisionID) DecisionID {
 			id = fl.store.put(sortCells(own), above)
 		}
 	}
-	fl.known[key] = id
+	if fl.tree.common[n.ruleset] {
+		fl.known[key] = id
+	}
 	return id
 }
 
@@ -168,10 +173,10 @@ func (fl *flattener) defaults(own []Cell) []Cell {
 	return own
 }
 
-// sortCells sorts cells and joins those that abut and agree.
+// sortCells sorts cells, in place, and joins those that abut and agree.
 func sortCells(cells []Cell) []Cell {
 	slices.SortFunc(cells, func(a, b Cell) int { return cmp.Compare(a.First, b.First) })
-	var out []Cell
+	out := cells[:0]
 	for _, c := range cells {
 		out = appendCell(out, c)
 	}

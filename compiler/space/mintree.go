@@ -8,6 +8,9 @@ const none int32 = math.MaxInt32
 // minTree holds the lowest rule at each slot of an axis: a segment tree with
 // permanent tags. A tag speaks for all slots below its node and is never pushed
 // down, so an update touches O(log slots) nodes and can be undone.
+//
+// Nodes stand in preorder: behind a node of n slots the tree of the first n/2 of
+// them, 2(n/2)-1 nodes, then that of the others.
 type minTree struct {
 	slots int32
 	allow []bool // by rule; nil where nobody asks
@@ -15,12 +18,15 @@ type minTree struct {
 	log   []undo
 }
 
-// minNode covers a power of two of slots. low and highest are of the values known
-// in this subtree: the lowest of a deny (0) and of an allow (1), and the highest.
+// minNode covers a stretch of slots. Of the values known in this subtree,
+// low has the lowest of a deny (0) and of an allow (1), high at least the highest
+// of each, -1 where there is none; highest counts slots without a rule too.
 type minNode struct {
 	tag, highest int32
-	low          [2]int32
+	low, high    [2]int32
 }
+
+var blankMin = minNode{tag: none, highest: none, low: [2]int32{none, none}, high: [2]int32{-1, -1}}
 
 func (n *minNode) lowest() int32 { return min(n.low[0], n.low[1]) }
 
@@ -30,13 +36,9 @@ type undo struct {
 }
 
 func newMinTree(slots int32, allow []bool) *minTree {
-	size := int32(1)
-	for size < slots {
-		size *= 2
-	}
-	t := &minTree{slots: size, allow: allow, nodes: make([]minNode, 2*size)}
+	t := &minTree{slots: slots, allow: allow, nodes: make([]minNode, 2*slots-1)}
 	for i := range t.nodes {
-		t.nodes[i] = minNode{none, none, [2]int32{none, none}}
+		t.nodes[i] = blankMin
 	}
 	return t
 }
@@ -61,7 +63,7 @@ func (t *minTree) undo(mark int) {
 }
 
 // lower puts rule v at each slot of s whose value is greater.
-func (t *minTree) lower(s span, v int32) { t.lowerAt(1, 0, t.slots, s, v) }
+func (t *minTree) lower(s span, v int32) { t.lowerAt(0, 0, t.slots, s, v) }
 
 func (t *minTree) lowerAt(at, lo, hi int32, s span, v int32) {
 	n := &t.nodes[at]
@@ -74,48 +76,55 @@ func (t *minTree) lowerAt(at, lo, hi int32, s span, v int32) {
 	} else {
 		mid := (lo + hi) / 2
 		if s.lo < mid {
-			t.lowerAt(2*at, lo, mid, s, v)
+			t.lowerAt(at+1, lo, mid, s, v)
 		}
 		if s.hi > mid {
-			t.lowerAt(2*at+1, mid, hi, s, v)
+			t.lowerAt(at+2*(mid-lo), mid, hi, s, v)
 		}
 	}
-	t.sum(at, n)
+	t.sum(at, lo, hi)
 	if *n != was {
-		t.log = append(t.log, undo{at, was})
+		t.log = push(t.log, undo{at, was})
 	}
 }
 
-// sum makes n's extremes those of its children, cut off by its tag.
-func (t *minTree) sum(at int32, n *minNode) {
-	n.low, n.highest = [2]int32{none, none}, none
-	if at < t.slots {
-		l, r := &t.nodes[2*at], &t.nodes[2*at+1]
-		n.low[0], n.low[1] = min(l.low[0], r.low[0]), min(l.low[1], r.low[1])
+// sum makes a node's extremes those of its children, cut off by its tag.
+func (t *minTree) sum(at, lo, hi int32) {
+	n := &t.nodes[at]
+	tag := n.tag
+	*n = blankMin
+	if hi-lo > 1 {
+		l, r := &t.nodes[at+1], &t.nodes[at+2*((lo+hi)/2-lo)]
+		for b := range n.low {
+			n.low[b], n.high[b] = min(l.low[b], r.low[b]), max(l.high[b], r.high[b])
+		}
 		n.highest = max(l.highest, r.highest)
 	}
-	cut(&n.low, n.highest, n.tag, t)
-	n.highest = min(n.highest, n.tag)
+	n.tag = tag
+	t.cut(n, tag)
 }
 
-// cut makes low that of values of which none is above tag: those above become tag.
-func cut(low *[2]int32, highest, tag int32, t *minTree) {
-	if highest <= tag {
+// cut makes n's extremes those of values of which none is above tag: those above
+// become tag.
+func (t *minTree) cut(n *minNode, tag int32) {
+	if n.highest <= tag {
 		return
 	}
-	for b := range low {
-		if low[b] > tag {
-			low[b] = none
+	n.highest = tag
+	for b := range n.low {
+		if n.low[b] > tag {
+			n.low[b], n.high[b] = none, -1
 		}
+		n.high[b] = min(n.high[b], tag)
 	}
 	b := t.action(tag)
-	low[b] = min(low[b], tag)
+	n.low[b], n.high[b] = min(n.low[b], tag), tag
 }
 
 // above returns, in out's memory, the maximal stretches of s on which every
 // value is greater than v, in order; it stops early once they are more than most.
 func (t *minTree) above(out []span, s span, v int32, most int) []span {
-	return t.aboveAt(out[:0], most, 1, 0, t.slots, s, v)
+	return t.aboveAt(out[:0], most, 0, 0, t.slots, s, v)
 }
 
 func (t *minTree) aboveAt(out []span, most int, at, lo, hi int32, s span, v int32) []span {
@@ -133,10 +142,10 @@ func (t *minTree) aboveAt(out []span, most int, at, lo, hi int32, s span, v int3
 	}
 	mid := (lo + hi) / 2
 	if s.lo < mid {
-		out = t.aboveAt(out, most, 2*at, lo, mid, s, v)
+		out = t.aboveAt(out, most, at+1, lo, mid, s, v)
 	}
 	if s.hi > mid {
-		out = t.aboveAt(out, most, 2*at+1, mid, hi, s, v)
+		out = t.aboveAt(out, most, at+2*(mid-lo), mid, hi, s, v)
 	}
 	return out
 }
@@ -144,7 +153,7 @@ func (t *minTree) aboveAt(out []span, most int, at, lo, hi int32, s span, v int3
 // low returns the lowest value of a deny and of an allow among the values in s.
 func (t *minTree) low(s span) [2]int32 {
 	out := [2]int32{none, none}
-	t.lowAt(&out, none, 1, 0, t.slots, s)
+	t.lowAt(&out, none, 0, 0, t.slots, s)
 	return out
 }
 
@@ -159,41 +168,68 @@ func (t *minTree) lowAt(out *[2]int32, above int32, at, lo, hi int32, s span) {
 		return
 	}
 	if s.lo <= lo && hi <= s.hi {
-		low := n.low
-		cut(&low, n.highest, above, t)
-		out[0], out[1] = min(out[0], low[0]), min(out[1], low[1])
+		m := *n
+		t.cut(&m, above)
+		out[0], out[1] = min(out[0], m.low[0]), min(out[1], m.low[1])
 		return
 	}
 	above = min(above, n.tag)
 	mid := (lo + hi) / 2
 	if s.lo < mid {
-		t.lowAt(out, above, 2*at, lo, mid, s)
+		t.lowAt(out, above, at+1, lo, mid, s)
 	}
 	if s.hi > mid {
-		t.lowAt(out, above, 2*at+1, mid, hi, s)
+		t.lowAt(out, above, at+2*(mid-lo), mid, hi, s)
 	}
+}
+
+// find returns the first slot of s whose value is v, the lowest of action b in s.
+func (t *minTree) find(s span, b int, v int32) int32 {
+	return t.findAt(none, 0, 0, t.slots, s, b, v)
+}
+
+// findAt is find for the part of s below node at, -1 where it is not there.
+func (t *minTree) findAt(above, at, lo, hi int32, s span, b int, v int32) int32 {
+	n := t.nodes[at]
+	oneValue := n.lowest() >= above || hi-lo == 1
+	above = min(above, n.tag)
+	t.cut(&n, above)
+	switch {
+	case n.low[b] > v:
+		return -1
+	case oneValue:
+		return max(lo, s.lo)
+	}
+	mid := (lo + hi) / 2
+	if s.lo < mid {
+		if slot := t.findAt(above, at+1, lo, mid, s, b, v); slot >= 0 {
+			return slot
+		}
+	}
+	if s.hi > mid {
+		return t.findAt(above, at+2*(mid-lo), mid, hi, s, b, v)
+	}
+	return -1
 }
 
 // between reports whether some slot of s has a value of action b that is greater
 // than floor and less than ceil.
 func (t *minTree) between(s span, b int, floor, ceil int32) bool {
-	return t.betweenAt(none, 1, 0, t.slots, s, b, floor, ceil)
+	return t.betweenAt(none, 0, 0, t.slots, s, b, floor, ceil)
 }
 
 func (t *minTree) betweenAt(above, at, lo, hi int32, s span, b int, floor, ceil int32) bool {
-	n := &t.nodes[at]
-	low := n.low
-	cut(&low, n.highest, above, t)
-	switch {
-	case low[b] >= ceil, min(n.highest, above) <= floor:
-		return false
-	case s.lo <= lo && hi <= s.hi && low[b] > floor:
-		return true
-	case n.lowest() >= above, at >= t.slots: // one value
-		return low[b] > floor
-	}
+	n := t.nodes[at]
+	oneValue := n.lowest() >= above || hi-lo == 1
 	above = min(above, n.tag)
+	t.cut(&n, above)
+	switch {
+	case n.low[b] >= ceil, n.high[b] <= floor:
+		return false
+	case oneValue, s.lo <= lo && hi <= s.hi && n.low[b] > floor:
+		return n.low[b] > floor
+	}
 	mid := (lo + hi) / 2
-	return s.lo < mid && t.betweenAt(above, 2*at, lo, mid, s, b, floor, ceil) ||
-		s.hi > mid && t.betweenAt(above, 2*at+1, mid, hi, s, b, floor, ceil)
+	return s.lo < mid && t.betweenAt(above, at+1, lo, mid, s, b, floor, ceil) ||
+		s.hi > mid && t.betweenAt(above, at+2*(mid-lo), mid, hi, s, b, floor, ceil)
 }

@@ -92,9 +92,9 @@ func (p *pieces) end() int32 {
 	return 0
 }
 
-// merge returns what two subtrees beside one another do.
-func merge(a, b pieces) pieces {
-	out := pieces{list: make([]piece, 0, len(a.list)+len(b.list)), at: a.at}
+// merge returns what two subtrees beside one another do, and takes their memory.
+func merge(m *recycler[piece], a, b pieces) pieces {
+	out := pieces{list: m.get(2 * (len(a.list) + len(b.list))), at: a.at}
 	x, y := cursor{a.list, a.at}, cursor{b.list, b.at}
 	for pos, end := int32(0), max(a.end(), b.end()); pos < end; {
 		p, pe := x.read(pos)
@@ -112,6 +112,8 @@ func merge(a, b pieces) pieces {
 		out.add(p)
 		pos = until
 	}
+	m.put(a.list)
+	m.put(b.list)
 	return out
 }
 
@@ -133,13 +135,13 @@ type ownPiece struct {
 
 // apply puts a node's own units before what its subtree does. win is called for
 // each stretch on which a unit wins at some address, the hole of node at.
-func (p *pieces) apply(own []ownPiece, allow []bool, win func(s span, unit, at int32)) {
-	out := pieces{list: make([]piece, 0, len(p.list)+2*len(own)), at: p.at}
-	c := cursor{p.list, p.at}
-	end := p.end()
-	if n := len(own); n > 0 {
-		end = max(end, own[n-1].hi)
+func (p *pieces) apply(m *recycler[piece], own []ownPiece, allow []bool, win func(s span, unit, at int32)) {
+	if len(own) == 0 {
+		return
 	}
+	out := pieces{list: m.get(len(p.list) + 2*len(own)), at: p.at}
+	c := cursor{p.list, p.at}
+	end := max(p.end(), own[len(own)-1].hi)
 	for pos := int32(0); pos < end; {
 		q, until := c.read(pos)
 		for len(own) > 0 && own[0].hi <= pos {
@@ -160,6 +162,7 @@ func (p *pieces) apply(own []ownPiece, allow []bool, win func(s span, unit, at i
 		out.add(q)
 		pos = until
 	}
+	m.put(p.list)
 	*p = out
 }
 

@@ -8,6 +8,7 @@ import (
 // space, equal neighbours merged.
 func (t *Table) Ranges() []Range {
 	s := sweep{table: t, next: t.Family.All().Addr()}
+	s.out = make([]Range, 0, 2*len(t.Entries)) // what is around an entry goes on behind it
 	for i := range t.Entries {
 		p := t.Entries[i].Prefix
 		for len(s.open) > 0 && !s.top().Prefix.Contains(p.Addr()) {

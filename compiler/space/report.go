@@ -3,14 +3,13 @@ package space
 import (
 	"cmp"
 	"slices"
-	"sort"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // Analyse analyses list for the given families; a packet of any of them counts.
 func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
-	units := newUnits(list)
+	us := newUnits(list)
 	out := &Analysis{Rules: make([]RuleAnalysis, len(list.Rules))}
 	peers := make([]EntryAnalysis, countPeers(list))
 	for i := range out.Rules {
@@ -23,33 +22,33 @@ func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 	}
 	analysers := make([]*analyser, len(families))
 	for i, f := range families {
-		analysers[i] = newAnalyser(list, f, units)
+		analysers[i] = newAnalyser(list, f, us)
 		analysers[i].run()
 		analysers[i].report(out)
 	}
-	out.cover(list, units, analysers)
+	out.cover(list, us, analysers)
 	return out
 }
 
 // cover finds the covers of the rules that are dead in every family.
-func (out *Analysis) cover(list *model.RuleList, units []unit, analysers []*analyser) {
+func (out *Analysis) cover(list *model.RuleList, us *units, analysers []*analyser) {
 	coverers := make([]*coverer, len(analysers))
 	for i, a := range analysers {
 		coverers[i] = &coverer{analyser: a, known: make(map[region][]share), steps: maxCoverSteps}
 	}
-	found := make(map[int32]float64)
-	for from, to := 0, 0; from < len(units); from = to {
-		rule := units[from].rule
-		for to = from; to < len(units) && units[to].rule == rule; to++ {
+	var found []share
+	for from, to := 0, 0; from < len(us.of); from = to {
+		rule := us.rule[from]
+		for to = from; to < len(us.of) && us.rule[to] == rule; to++ {
 		}
 		r := &out.Rules[rule]
 		if r.Live || !r.Own {
 			r.Taken = [2]bool{}
 			continue
 		}
-		clear(found)
+		found = found[:0]
 		for _, c := range coverers {
-			c.cover(found, int32(from), int32(to))
+			found = c.cover(found, int32(from), int32(to))
 		}
 		taker := NoRule
 		if list.Rules[r.Winner].Action.Allows() != list.Rules[rule].Action.Allows() {
@@ -61,7 +60,7 @@ func (out *Analysis) cover(list *model.RuleList, units []unit, analysers []*anal
 
 // report joins what a family's packets say to out.
 func (a *analyser) report(out *Analysis) {
-	for u := range a.units {
+	for u := range a.of {
 		a.reportUnit(out, int32(u))
 	}
 	for i := range out.Rules {
@@ -69,13 +68,13 @@ func (a *analyser) report(out *Analysis) {
 		if r.Live {
 			continue
 		}
-		for b, t := range a.rules[i].taken {
+		for b, t := range a.rules[i] {
 			if !t.seen {
 				continue
 			}
 			other := a.list.Rules[i].Action.Allows() != (b == 1)
 			if r.Winner == NoRule || other && !r.Taken[b] {
-				r.Witness, r.Winner = a.packet(t.packet), a.units[t.by].rule
+				r.Witness, r.Winner = a.packet(t.packet), a.rule[t.by]
 			}
 			r.Taken[b] = true
 		}
@@ -84,35 +83,42 @@ func (a *analyser) report(out *Analysis) {
 
 // reportUnit joins the fate of u to its rule, peer and port entry.
 func (a *analyser) reportUnit(out *Analysis, u int32) {
-	un := &a.units[u]
+	un, rule := &a.of[u], a.rule[u]
 	sample, ok := a.sample(u)
 	if !ok {
 		return
 	}
-	r := &out.Rules[un.rule]
+	r := &out.Rules[rule]
 	r.Own = true
-	entries := []*EntryAnalysis{&r.Peers[un.peer]}
+	now := EntryAnalysis{Own: true, Live: a.fates[u].live, Winner: rule}
+	switch {
+	case now.Live:
+		now.Witness = a.packet(a.fates[u].packet)
+	case r.Peers[un.peer].Own && (r.Ports == nil || r.Ports[un.port].Own):
+		return
+	default:
+		now.Witness, now.Winner = sample, a.rule[a.decideSample(u)]
+	}
+	if now.Live && !r.Live {
+		r.Live, r.Witness, r.Winner = true, now.Witness, rule
+	}
+	r.Peers[un.peer].join(&now)
 	if r.Ports != nil {
-		entries = append(entries, &r.Ports[un.port])
+		r.Ports[un.port].join(&now)
 	}
-	f := a.fates[u]
-	if f.live && !r.Live {
-		r.Live, r.Witness, r.Winner = true, a.packet(f.packet), un.rule
-	}
-	for _, e := range entries {
-		switch {
-		case f.live && !e.Live:
-			*e = EntryAnalysis{Own: true, Live: true, Witness: a.packet(f.packet), Winner: un.rule}
-		case !e.Own:
-			*e = EntryAnalysis{Own: true, Witness: sample, Winner: a.units[a.decide(sample)].rule}
-		}
+}
+
+// join takes over what a unit of e says, where it says more.
+func (e *EntryAnalysis) join(now *EntryAnalysis) {
+	if !e.Own || now.Live && !e.Live {
+		*e = *now
 	}
 }
 
 // sample returns a packet of unit u, if it has one in the family.
 func (a *analyser) sample(u int32) (Packet, bool) {
-	p := Packet{Addr: a.family.All().Addr(), L4: a.units[u].sample}
-	peer := &a.list.Rules[a.units[u].rule].Peers[a.units[u].peer]
+	p := Packet{Addr: a.family.All().Addr(), L4: a.of[u].sample}
+	peer := &a.list.Rules[a.rule[u]].Peers[a.of[u].peer]
 	if peer.Atom != "" {
 		p.In = []model.Atom{peer.Atom}
 		return p, true
@@ -127,38 +133,32 @@ func (a *analyser) sample(u int32) (Packet, bool) {
 
 func (a *analyser) packet(p point) Packet {
 	out := Packet{Addr: a.holes[p.node].addr(a.family), L4: a.axis.starts[p.slot]}
-	for _, atom := range p.in {
-		if atom != "" {
-			out.In = append(out.In, atom)
+	for _, u := range p.in {
+		if u > 0 {
+			out.In = append(out.In, a.atomOf(u-1))
 		}
 	}
 	return out
 }
 
-// decide returns the unit that is the first match of p, none without one.
-func (a *analyser) decide(p Packet) int32 {
-	first, slot := none, a.axis.at(p.L4)
-	for i := a.innermost(toAddress(p.Addr)); i >= 0; i = a.tree.nodes[i].parent {
+// decideSample returns the unit that is the first match of u's sample.
+func (a *analyser) decideSample(u int32) int32 {
+	first, slot := u, a.axis.at(a.of[u].sample)
+	node, nodes := a.nodeOf[u], a.tree.nodes
+	for int(node)+1 < len(nodes) && nodes[node+1].first == nodes[node].first {
+		node++ // within the last and with the same first address
+	}
+	for i := node; i >= 0; i = nodes[i].parent {
 		if o, ok := ownAt(a.owns[i], slot); ok {
 			first = min(first, o.unit)
 		}
 	}
-	for _, atom := range p.In {
+	if atom := a.atomOf(u); atom != "" {
 		if o, ok := ownAt(a.atoms.first[atom], slot); ok {
 			first = min(first, o.unit)
 		}
 	}
 	return first
-}
-
-// innermost returns the last node around addr.
-func (a *analyser) innermost(addr address) int32 {
-	nodes := a.tree.nodes
-	i := int32(sort.Search(len(nodes), func(i int) bool { return nodes[i].first.compare(addr) > 0 })) - 1
-	for !nodes[i].contains(addr) {
-		i = nodes[i].parent
-	}
-	return i
 }
 
 // ownAt returns the piece that holds slot.

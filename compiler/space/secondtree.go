@@ -11,7 +11,7 @@ type secondTree struct {
 	log   []secondUndo
 }
 
-// secondNode covers a power of two of slots. Of the slots below, by what is known
+// secondNode covers a stretch of slots, as minNode does. Of the slots below, by what is known
 // in this subtree: highest is the highest first rule; low is the lowest first
 // rule that is open, of a deny (0) and of an allow (1); second is at least the
 // highest second rule where the first is open.
@@ -30,11 +30,7 @@ type secondUndo struct {
 var blankSecond = secondNode{tags: [2]int32{none, none}, highest: none, low: [2]int32{none, none}, second: [2]int32{-1, -1}}
 
 func newSecondTree(slots int32, allow, open []bool) *secondTree {
-	size := int32(1)
-	for size < slots {
-		size *= 2
-	}
-	t := &secondTree{slots: size, allow: allow, open: open, nodes: make([]secondNode, 2*size)}
+	t := &secondTree{slots: slots, allow: allow, open: open, nodes: make([]secondNode, 2*slots-1)}
 	for i := range t.nodes {
 		t.nodes[i] = blankSecond
 	}
@@ -59,31 +55,32 @@ func lowest2(a, b [2]int32) [2]int32 {
 }
 
 // add puts rule v at each slot of s. No slot may have it yet.
-func (t *secondTree) add(s span, v int32) { t.addAt(1, 0, t.slots, s, v) }
+func (t *secondTree) add(s span, v int32) { t.addAt(0, 0, t.slots, s, v) }
 
 func (t *secondTree) addAt(at, lo, hi int32, s span, v int32) {
 	n := &t.nodes[at]
-	t.log = append(t.log, secondUndo{at, *n})
+	t.log = push(t.log, secondUndo{at, *n})
 	if s.lo <= lo && hi <= s.hi {
 		n.tags = lowest2(n.tags, [2]int32{v, none})
 	} else {
 		mid := (lo + hi) / 2
 		if s.lo < mid {
-			t.addAt(2*at, lo, mid, s, v)
+			t.addAt(at+1, lo, mid, s, v)
 		}
 		if s.hi > mid {
-			t.addAt(2*at+1, mid, hi, s, v)
+			t.addAt(at+2*(mid-lo), mid, hi, s, v)
 		}
 	}
-	t.sum(at, n)
+	t.sum(at, lo, hi)
 }
 
-// sum makes n what its children and its tags say.
-func (t *secondTree) sum(at int32, n *secondNode) {
+// sum makes a node what its children and its tags say.
+func (t *secondTree) sum(at, lo, hi int32) {
+	n := &t.nodes[at]
 	sum := blankSecond
 	sum.tags = n.tags
-	if at < t.slots {
-		l, r := &t.nodes[2*at], &t.nodes[2*at+1]
+	if hi-lo > 1 {
+		l, r := &t.nodes[at+1], &t.nodes[at+2*((lo+hi)/2-lo)]
 		sum.highest = max(l.highest, r.highest)
 		for b := range sum.low {
 			sum.low[b], sum.second[b] = min(l.low[b], r.low[b]), max(l.second[b], r.second[b])
@@ -123,7 +120,7 @@ func (t *secondTree) over(n *secondNode, tags [2]int32) {
 // search closes every open rule of action b that is first at a slot of s where v,
 // which is not in the tree, is before the second.
 func (t *secondTree) search(s span, v int32, b int) {
-	t.searchAt(blankSecond.tags, 1, 0, t.slots, s, v, b)
+	t.searchAt(blankSecond.tags, 0, 0, t.slots, s, v, b)
 }
 
 func (t *secondTree) searchAt(above [2]int32, at, lo, hi int32, s span, v int32, b int) {
@@ -136,16 +133,16 @@ func (t *secondTree) searchAt(above [2]int32, at, lo, hi int32, s span, v int32,
 	if !n.deep { // every slot below has these two
 		if first := tags[0]; t.open[first] && t.allow[first] == (b == 1) && first < v && v < tags[1] {
 			t.open[first] = false
-			t.sum(at, &t.nodes[at])
+			t.sum(at, lo, hi)
 		}
 		return
 	}
 	mid := (lo + hi) / 2
 	if s.lo < mid {
-		t.searchAt(tags, 2*at, lo, mid, s, v, b)
+		t.searchAt(tags, at+1, lo, mid, s, v, b)
 	}
 	if s.hi > mid {
-		t.searchAt(tags, 2*at+1, mid, hi, s, v, b)
+		t.searchAt(tags, at+2*(mid-lo), mid, hi, s, v, b)
 	}
-	t.sum(at, &t.nodes[at])
+	t.sum(at, lo, hi)
 }

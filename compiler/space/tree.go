@@ -2,6 +2,7 @@ package space
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -22,8 +23,9 @@ type node struct {
 // tree holds every prefix of the peers without an atom, of one family. Its first
 // node is the family's /0, whether or not a peer has it.
 type tree struct {
-	nodes []node
-	sets  int // distinct rulesets
+	nodes  []node
+	common []bool          // by ruleset: several nodes have it
+	memory recycler[piece] // of the pieces of a walk
 }
 
 // blockRule is one prefix of a rule, or of a unit.
@@ -85,12 +87,64 @@ func blockRules(list *model.RuleList, f model.Family) []blockRule {
 	return sortPairs(pairs)
 }
 
-// sortPairs sorts pairs and drops repetitions.
+// sortPairs sorts pairs, which come in order of their rules, by block, and drops
+// repetitions.
 func sortPairs(pairs []blockRule) []blockRule {
-	slices.SortFunc(pairs, func(a, b blockRule) int {
-		return cmp.Or(a.block.compare(b.block), cmp.Compare(a.rule, b.rule))
-	})
+	const few = 512
+	if len(pairs) <= few {
+		slices.SortFunc(pairs, func(a, b blockRule) int {
+			return cmp.Or(a.block.compare(b.block), cmp.Compare(a.rule, b.rule))
+		})
+	} else {
+		radixSort(pairs)
+	}
 	return slices.Compact(pairs)
+}
+
+// radixSort sorts by block, stable: byte after byte, from the length to the first
+// of the address, leaving out those that are the same in all.
+func radixSort(pairs []blockRule) {
+	const bytes = 17
+	var differ block
+	for i := range pairs {
+		differ.first.hi |= pairs[i].first.hi ^ pairs[0].first.hi
+		differ.first.lo |= pairs[i].first.lo ^ pairs[0].first.lo
+		differ.bits |= pairs[i].bits ^ pairs[0].bits
+	}
+	from, to := pairs, make([]blockRule, len(pairs))
+	for k := range bytes {
+		if differ.byteAt(k) == 0 {
+			continue
+		}
+		var at [256]int
+		for i := range from {
+			at[from[i].byteAt(k)]++
+		}
+		sum := 0
+		for v, n := range at {
+			at[v], sum = sum, sum+n
+		}
+		for i := range from {
+			v := from[i].byteAt(k)
+			to[at[v]] = from[i]
+			at[v]++
+		}
+		from, to = to, from
+	}
+	if &from[0] != &pairs[0] {
+		copy(pairs, from)
+	}
+}
+
+// byteAt returns byte k of what blocks are sorted by, the least significant first.
+func (b *block) byteAt(k int) byte {
+	switch {
+	case k == 0:
+		return b.bits
+	case k <= 8:
+		return byte(b.first.lo >> (8 * (k - 1)))
+	}
+	return byte(b.first.hi >> (8 * (k - 9)))
 }
 
 // link finds parents and subtree ends with a stack of the blocks that are open.
@@ -109,22 +163,34 @@ func (t *tree) link() {
 	}
 }
 
-// internRulesets numbers equal lists of rules alike.
-func (t *tree) internRulesets() {
-	ids := make(map[string]int32)
+// internRulesets numbers equal lists of rules alike, of a list of so many rules.
+func (t *tree) internRulesets(rules int) {
+	alone := make([]int32, rules) // number, plus one, of the ruleset of one rule, which most are
+	many := make(map[string]int32)
 	var buf []byte
+	t.common = make([]bool, 0, len(t.nodes))
 	for i := range t.nodes {
 		n := &t.nodes[i]
-		buf = buf[:0]
-		for _, r := range n.rules {
-			buf = append(buf, byte(r), byte(r>>8), byte(r>>16), byte(r>>24))
+		known := false
+		if len(n.rules) == 1 {
+			n.ruleset, known = alone[n.rules[0]]-1, alone[n.rules[0]] > 0
+		} else {
+			buf = buf[:0]
+			for _, r := range n.rules {
+				buf = binary.LittleEndian.AppendUint32(buf, uint32(r))
+			}
+			n.ruleset, known = many[string(buf)]
 		}
-		id, ok := ids[string(buf)]
-		if !ok {
-			id = int32(len(ids))
-			ids[string(buf)] = id
+		if known {
+			t.common[n.ruleset] = true
+			continue
 		}
-		n.ruleset = id
+		n.ruleset = int32(len(t.common))
+		t.common = append(t.common, false)
+		if len(n.rules) == 1 {
+			alone[n.rules[0]] = n.ruleset + 1
+		} else {
+			many[string(buf)] = n.ruleset
+		}
 	}
-	t.sets = len(ids)
 }

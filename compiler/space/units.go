@@ -3,34 +3,65 @@ package space
 import "github.com/trafficpolicy/trafficpolicy/model"
 
 // unit is one peer and one port entry of a rule: the smallest thing that can be
-// found dead. Units are in the order in which they are tried; within a rule that
-// order decides which entry takes a packet, not what becomes of it.
+// found dead.
 type unit struct {
-	rule       int32
-	peer, port int32 // indices in the rule's Peers and in its port entries
-	ports      model.L4Set
-	sample     model.L4 // a point of the port entry, whether or not ports has it
-	allow      bool
+	peer, port int32    // indices in the rule's Peers and in its port entries
+	sample     model.L4 // a point of the port entry, whether or not the unit has it
 }
 
-// newUnits returns the units of a list in order. ports of a unit are what no
-// earlier port entry of the rule matches, which may be nothing.
-func newUnits(list *model.RuleList) []unit {
+// units is the units of a list in the order in which they are tried; within a rule
+// that order decides which entry takes a packet, not what becomes of it. What the
+// analysis looks at over and over stands apart, close together.
+type units struct {
+	of    []unit
+	rule  []int32 // by unit
+	allow []bool  // by unit
+	axis  *axis
+	spans []span  // of all units, in order
+	ends  []int32 // by unit: index behind its last span
+}
+
+// newUnits returns the units of a list. A unit has the points that no earlier port
+// entry of the rule matches, which may be none.
+func newUnits(list *model.RuleList) *units {
+	us := &units{}
 	if !list.Isolated {
-		return nil
+		us.axis = newAxis(nil)
+		return us
 	}
-	units := make([]unit, 0, countPeers(list))
+	n := countPeers(list)
+	us.of, us.rule, us.allow, us.ends = make([]unit, 0, n), make([]int32, 0, n), make([]bool, 0, n), make([]int32, 0, n)
+	ports := make([]model.L4Set, 0, n)
 	var entries []portEntry
 	for i := range list.Rules {
 		r := &list.Rules[i]
 		entries = portEntries(entries[:0], r)
 		for j := range r.Peers {
 			for k, e := range entries {
-				units = append(units, unit{int32(i), int32(j), int32(k), e.ports, e.sample, r.Action.Allows()})
+				us.of = append(us.of, unit{int32(j), int32(k), e.sample})
+				us.rule, us.allow = append(us.rule, int32(i)), append(us.allow, r.Action.Allows())
+				ports = append(ports, e.ports)
 			}
 		}
 	}
-	return units
+	us.axis = newAxis(ports)
+	us.spans = make([]span, 0, len(ports))
+	for _, set := range ports {
+		for _, r := range set {
+			us.spans = append(us.spans, us.axis.span(r))
+		}
+		us.ends = append(us.ends, int32(len(us.spans)))
+	}
+	return us
+}
+
+// spansOf returns the points of unit u, sorted.
+func (us *units) spansOf(u int32) []span {
+	from := int32(0)
+	if u > 0 {
+		from = us.ends[u-1]
+	}
+	return us.spans[from:us.ends[u]]
 }
 
 func countPeers(list *model.RuleList) int {

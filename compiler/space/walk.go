@@ -3,7 +3,7 @@ package space
 // visitor is called for each node of a tree: enter before its children, leave
 // after them with what they do together. Where the children leave an address
 // out, p is that of the node itself (p.at is i) and has no worst. leave puts the
-// node's own rules before p.
+// node's own rules before p; it must not keep p's memory.
 type visitor interface {
 	enter(i int32)
 	leave(i int32, p *pieces)
@@ -31,7 +31,7 @@ func (t *tree) walk(holes []address, v visitor) pieces {
 		if len(stack) > 0 {
 			stack[len(stack)-1].meet(n, holes)
 		}
-		stack = append(stack, frame{node: int32(i), next: n.first, full: true})
+		stack = begin(stack, int32(i), n)
 		holes[i] = n.first
 		v.enter(int32(i))
 	}
@@ -41,11 +41,23 @@ func (t *tree) walk(holes []address, v visitor) pieces {
 	return t.done(&stack[0], holes, v)
 }
 
+// begin adds a frame for node i to the stack, in the memory of one that is done.
+func begin(stack []frame, i int32, n *node) []frame {
+	if len(stack) == cap(stack) {
+		stack = append(stack, frame{})
+	} else {
+		stack = stack[:len(stack)+1]
+	}
+	f := &stack[len(stack)-1]
+	*f = frame{node: i, next: n.first, full: true, parts: f.parts[:0], sizes: f.sizes[:0]}
+	return stack
+}
+
 // leave ends the last node of the stack and gives its pieces to its parent.
 func (t *tree) leave(stack []frame, holes []address, v visitor) []frame {
 	n := len(stack) - 1
 	p := t.done(&stack[n], holes, v)
-	stack[n-1].add(p)
+	t.add(&stack[n-1], p)
 	return stack[:n]
 }
 
@@ -61,26 +73,26 @@ func (f *frame) meet(n *node, holes []address) {
 	}
 }
 
-// add takes over what a child returned. Parts are merged when they are of one
+// add gives f what a child returned. Parts are merged when they are of one
 // size, so that each piece is copied log(children) times.
-func (f *frame) add(p pieces) {
+func (t *tree) add(f *frame, p pieces) {
 	f.parts, f.sizes = append(f.parts, p), append(f.sizes, 1)
 	for n := len(f.parts); n > 1 && f.sizes[n-2] <= f.sizes[n-1]; n-- {
-		f.join()
+		t.join(f)
 	}
 }
 
 // join merges the last two parts.
-func (f *frame) join() {
+func (t *tree) join(f *frame) {
 	n := len(f.parts)
-	f.parts[n-2], f.sizes[n-2] = merge(f.parts[n-2], f.parts[n-1]), f.sizes[n-2]+f.sizes[n-1]
+	f.parts[n-2], f.sizes[n-2] = merge(&t.memory, f.parts[n-2], f.parts[n-1]), f.sizes[n-2]+f.sizes[n-1]
 	f.parts, f.sizes = f.parts[:n-1], f.sizes[:n-1]
 }
 
 // done returns what the node's subtree does, after its children were visited.
 func (t *tree) done(f *frame, holes []address, v visitor) pieces {
 	for len(f.parts) > 1 {
-		f.join()
+		t.join(f)
 	}
 	p := pieces{at: f.node}
 	if len(f.parts) == 1 {

@@ -36,6 +36,9 @@ var allowed = []struct {
 	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/ebpf/bpf", nil},
 	{"backends/ebpf/load", []string{"model", "backends/ebpf", "backends/ebpf/bpf", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
+	{"internal/edit", nil},
+	{"internal/fix", []string{"model", "compiler", "verify", "internal/edit"}},
+	{"internal/report", []string{"model"}},
 	{"internal/synth", []string{"model"}},
 	{"internal/version", nil},
 }

@@ -18,8 +18,8 @@ var (
 )
 
 // GitHub writes one workflow command a finding, which GitHub Actions shows as an
-// annotation of the changed file.
-func GitHub(w io.Writer, fs []model.Finding) error {
+// annotation of the changed file, and one for each line of what could not be judged.
+func GitHub(w io.Writer, fs []model.Finding, unchecked []string) error {
 	for i := range fs {
 		f := &fs[i]
 		props := []string{"file=" + githubProperty.Replace(f.File)}
@@ -35,6 +35,11 @@ func GitHub(w io.Writer, fs []model.Finding) error {
 			msg += "\n" + f.Suggestion
 		}
 		if _, err := fmt.Fprintf(w, "::%s %s::%s\n", githubCommand[f.Severity], strings.Join(props, ","), githubData.Replace(msg)); err != nil {
+			return err
+		}
+	}
+	for _, line := range unchecked {
+		if _, err := fmt.Fprintf(w, "::error title=not checked::%s\n", githubData.Replace(line)); err != nil {
 			return err
 		}
 	}

@@ -9,12 +9,13 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Case is one test case of a JUnit report. Failure and Skipped are empty for one
-// that passed.
+// Case is one test case of a JUnit report. Failure and Error are empty for one that
+// passed; Error says why it could not be judged.
 type Case struct {
 	Name, Class, File string
 	Line              int
 	Failure, Details  string // a short message, and the whole story
+	Error             string
 }
 
 type (
@@ -36,6 +37,7 @@ type (
 		File    string        `xml:"file,attr,omitempty"`
 		Line    int           `xml:"line,attr,omitempty"`
 		Failure *junitFailure `xml:"failure,omitempty"`
+		Error   *junitFailure `xml:"error,omitempty"`
 	}
 	junitFailure struct {
 		Message string `xml:"message,attr"`
@@ -52,6 +54,10 @@ func JUnitCases(w io.Writer, suite string, cases []Case) error {
 			s.Failures++
 			jc.Failure = &junitFailure{Message: xmlText(c.Failure), Text: xmlText(c.Details)}
 		}
+		if c.Error != "" {
+			s.Errors++
+			jc.Error = &junitFailure{Message: xmlText(c.Error)}
+		}
 		s.Cases = append(s.Cases, jc)
 	}
 	if _, err := io.WriteString(w, xml.Header); err != nil {
@@ -66,10 +72,11 @@ func JUnitCases(w io.Writer, suite string, cases []Case) error {
 	return err
 }
 
-// JUnit writes one case a finding. A run without findings is one case that
-// passed, because readers take an empty suite for a broken run.
-func JUnit(w io.Writer, fs []model.Finding) error {
-	if len(fs) == 0 {
+// JUnit writes one case a finding, and one in error for each line of what could not
+// be judged. A run without either is one case that passed, because readers take an
+// empty suite for a broken run.
+func JUnit(w io.Writer, fs []model.Finding, unchecked []string) error {
+	if len(fs)+len(unchecked) == 0 {
 		return JUnitCases(w, "trafficpolicy lint", []Case{{Name: "no findings", Class: "lint"}})
 	}
 	cases := make([]Case, len(fs))
@@ -90,6 +97,9 @@ func JUnit(w io.Writer, fs []model.Finding) error {
 			Failure: fmt.Sprintf("%s: %s", f.Severity, f.Message),
 			Details: details(f),
 		}
+	}
+	for i, line := range unchecked {
+		cases = append(cases, Case{Name: fmt.Sprintf("unchecked %d", i+1), Class: "lint", Error: line})
 	}
 	return JUnitCases(w, "trafficpolicy lint", cases)
 }

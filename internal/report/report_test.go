@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,13 @@ func golden(t *testing.T, name string, got []byte) {
 func TestSARIF(t *testing.T) {
 	var buf bytes.Buffer
 	help := func(c model.Code) string { return "# " + string(c) }
-	if err := SARIF(&buf, sample(), SARIFOptions{Version: "v1.2.3", Help: help}); err != nil {
+	meaning := func(c model.Code) string {
+		if c == model.ParseError {
+			return "" // no page
+		}
+		return "What " + string(c) + " means. And more."
+	}
+	if err := SARIF(&buf, sample(), SARIFOptions{Version: "v1.2.3", Help: help, Meaning: meaning}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "sample.sarif", buf.Bytes())
@@ -134,7 +141,7 @@ func TestFingerprintsSurviveLineMoves(t *testing.T) {
 
 func TestJUnit(t *testing.T) {
 	var buf bytes.Buffer
-	if err := JUnit(&buf, sample()); err != nil {
+	if err := JUnit(&buf, sample(), nil); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "sample.junit.xml", buf.Bytes())
@@ -146,7 +153,7 @@ func TestJUnit(t *testing.T) {
 		t.Errorf("%d tests, %d failures, want 3 and 3", s.Tests, s.Failures)
 	}
 	buf.Reset()
-	if err := JUnit(&buf, nil); err != nil {
+	if err := JUnit(&buf, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(buf.String(), `tests="1" failures="0"`) {
@@ -154,9 +161,38 @@ func TestJUnit(t *testing.T) {
 	}
 }
 
+// TestUnchecked holds that no form of a report without findings looks like a clean
+// run where something could not be judged.
+func TestUnchecked(t *testing.T) {
+	unchecked := []string{"TP101 not checked for <b>: too many, 50%\nof them"}
+	var sarif, junit, github bytes.Buffer
+	if err := errors.Join(SARIF(&sarif, nil, SARIFOptions{Unchecked: unchecked}), JUnit(&junit, nil, unchecked), GitHub(&github, nil, unchecked)); err != nil {
+		t.Fatal(err)
+	}
+	var log sarifLog
+	if err := json.Unmarshal(sarif.Bytes(), &log); err != nil {
+		t.Fatal(err)
+	}
+	inv := log.Runs[0].Invocations[0]
+	if n := inv.ToolExecutionNotifications; inv.ExecutionSuccessful || len(n) != 1 || n[0].Level != "error" || n[0].Message.Text != unchecked[0] {
+		t.Errorf("SARIF has invocation %+v, want one that failed and says why", inv)
+	}
+	validate(t, sarif.Bytes())
+	var suites junitSuites
+	if err := xml.Unmarshal(junit.Bytes(), &suites); err != nil {
+		t.Fatal(err)
+	}
+	if s := suites.Suites[0]; s.Tests != 1 || s.Failures != 0 || s.Errors != 1 || s.Cases[0].Error == nil || s.Cases[0].Error.Message != unchecked[0] {
+		t.Errorf("JUnit has %+v, want one case in error", s)
+	}
+	if want := "::error title=not checked::TP101 not checked for <b>: too many, 50%25%0Aof them\n"; github.String() != want {
+		t.Errorf("GitHub has %q, want %q", &github, want)
+	}
+}
+
 func TestGitHub(t *testing.T) {
 	var buf bytes.Buffer
-	if err := GitHub(&buf, sample()); err != nil {
+	if err := GitHub(&buf, sample(), nil); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "sample.github.txt", buf.Bytes())

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -18,11 +19,17 @@ const (
 	maxSARIFLocations = 100
 )
 
+// homeURI is where the tool is found.
+const homeURI = "https://github.com/trafficpolicy/trafficpolicy"
+
 // SARIFOptions describes the tool to the reader of the report.
 type SARIFOptions struct {
 	Version string
-	// Help returns the Markdown page of a code; nil for none.
-	Help func(model.Code) string
+	// Help returns the Markdown page of a code, and Meaning what a finding of it
+	// means in one paragraph; nil for none.
+	Help, Meaning func(model.Code) string
+	// Unchecked says what could not be judged, a line each: the run did not succeed.
+	Unchecked []string
 }
 
 // The part of SARIF 2.1.0 (OASIS, section numbers in comments) that a report of
@@ -52,6 +59,8 @@ type (
 		ID                   string            `json:"id"`
 		Name                 string            `json:"name"`
 		ShortDescription     sarifMessage      `json:"shortDescription"`
+		FullDescription      sarifMessage      `json:"fullDescription"` // GitHub requires it
+		HelpURI              string            `json:"helpUri"`
 		Help                 *sarifMessage     `json:"help,omitempty"`
 		DefaultConfiguration map[string]string `json:"defaultConfiguration"`
 		Properties           map[string]any    `json:"properties"`
@@ -111,19 +120,22 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 	for i := range order {
 		order[i] = i
 	}
-	inv := sarifInvocation{ExecutionSuccessful: true}
+	inv := sarifInvocation{ExecutionSuccessful: len(o.Unchecked) == 0}
+	for _, text := range o.Unchecked {
+		inv.notify("error", text)
+	}
 	if len(fs) > maxSARIFResults {
 		slices.SortStableFunc(order, func(a, b int) int { return int(fs[b].Severity) - int(fs[a].Severity) })
 		order = order[:maxSARIFResults]
 		slices.Sort(order)
 		text := fmt.Sprintf("%d findings of lower severity are not in this report", len(fs)-maxSARIFResults)
-		inv.ToolExecutionNotifications = []sarifNotification{{Level: "warning", Message: sarifMessage{Text: text}}}
+		inv.notify("warning", text)
 	}
 	rules, index := sarifRules(fs, o)
 	run := sarifRun{
 		Tool: sarifTool{sarifDriver{
 			Name:           "trafficpolicy",
-			InformationURI: "https://github.com/trafficpolicy/trafficpolicy",
+			InformationURI: homeURI,
 			Version:        o.Version,
 			Rules:          rules,
 		}},
@@ -144,6 +156,10 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 	})
 }
 
+func (i *sarifInvocation) notify(level, text string) {
+	i.ToolExecutionNotifications = append(i.ToolExecutionNotifications, sarifNotification{Level: level, Message: sarifMessage{Text: text}})
+}
+
 // sarifRules describes the codes that occur, in order of code, and returns the
 // place of each.
 func sarifRules(fs []model.Finding, o SARIFOptions) ([]sarifRule, map[model.Code]int) {
@@ -161,17 +177,29 @@ func sarifRules(fs []model.Finding, o SARIFOptions) ([]sarifRule, map[model.Code
 			ID:                   string(c.Code),
 			Name:                 c.Name,
 			ShortDescription:     sarifMessage{Text: c.Name},
+			FullDescription:      sarifMessage{Text: c.Name},
+			HelpURI:              homeURI + "/blob/main/docs/checks.md#" + strings.ToLower(string(c.Code)) + "-" + c.Name,
 			DefaultConfiguration: map[string]string{"level": sarifLevel[c.Severity]},
 			Properties:           map[string]any{"tags": []string{"network-policy"}},
 		}
-		if o.Help != nil {
-			if page := o.Help(c.Code); page != "" {
-				r.Help = &sarifMessage{Text: page, Markdown: page}
-			}
+		if text := describe(o.Meaning, c.Code); text != "" {
+			first, _, _ := strings.Cut(text, ". ")
+			r.ShortDescription.Text, r.FullDescription.Text = strings.TrimSuffix(first, "."), text
+		}
+		if page := describe(o.Help, c.Code); page != "" {
+			r.Help = &sarifMessage{Text: page, Markdown: page}
 		}
 		rules = append(rules, r)
 	}
 	return rules, index
+}
+
+// describe returns what of says of a code; of may be nil.
+func describe(of func(model.Code) string, c model.Code) string {
+	if of == nil {
+		return ""
+	}
+	return of(c)
 }
 
 func sarifOf(f *model.Finding, rule int, fingerprint string) sarifResult {

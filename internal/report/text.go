@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -61,15 +62,15 @@ func (t *textWriter) finding(f *model.Finding) {
 	fmt.Fprintf(t.w, "%s%s: %s [%s]\n", where, t.paint(severityColor[f.Severity], f.Severity.String()), f.Message, f.Code)
 	gutter := t.source(f)
 	note := func(kind, text string) { fmt.Fprintf(t.w, "%s = %s: %s\n", gutter, kind, text) }
-	if f.Rule != "" {
-		note("rule", f.Rule)
+	if about := cmp.Or(f.Entry, f.Rule); about != "" {
+		note("rule", about)
 	}
 	for _, r := range f.Related {
-		about := r.Rule
-		if about == "" {
-			about = r.Policy
+		message := r.Message
+		if about := cmp.Or(r.Rule, r.Policy); about != "" {
+			message = about + ": " + message
 		}
-		note("related", fmt.Sprintf("%s: %s: %s", model.Pos{File: r.File, Line: r.Line, Column: r.Column}, about, r.Message))
+		note("related", fmt.Sprintf("%s: %s", model.Pos{File: r.File, Line: r.Line, Column: r.Column}, message))
 	}
 	if f.RelatedOmitted > 0 {
 		note("related", fmt.Sprintf("and %d more", f.RelatedOmitted))

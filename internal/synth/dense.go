@@ -15,8 +15,22 @@ import (
 // At most three names a direction have no address in the policies. One seed
 // in two has matchExpressions, one in two IPv6.
 func Dense(seed uint64) *Cluster {
-	g := &dense{generator: &generator{Rand: rand.New(rand.NewPCG(seed, 0x6465))}}
-	g.expressions, g.prefixes = g.often(50), densePrefixes[model.IPv4]
+	g := &dense{generator: &generator{Rand: rand.New(rand.NewPCG(seed, 0x6465))}, keys: denseKeys[:3], labels: 30}
+	if g.often(50) {
+		g.expressions = 20
+	}
+	return g.cluster(seed)
+}
+
+// DenseKeys is [Dense] with selectors of more keys, most of them expressions: what
+// pods can have for one key matters together with what they have for others.
+func DenseKeys(seed uint64) *Cluster {
+	g := &dense{generator: &generator{Rand: rand.New(rand.NewPCG(seed, 0x6b65))}, keys: denseKeys, labels: 8, expressions: 30}
+	return g.cluster(seed)
+}
+
+func (g *dense) cluster(seed uint64) *Cluster {
+	g.prefixes = densePrefixes[model.IPv4]
 	if g.often(50) {
 		g.prefixes = slices.Concat(g.prefixes, densePrefixes[model.IPv6])
 	}
@@ -37,6 +51,7 @@ func Dense(seed uint64) *Cluster {
 }
 
 var (
+	denseKeys     = []string{"app", "env", "tier", "team", "zone"}
 	densePrefixes = [2][]netip.Prefix{
 		model.IPv4: parsePrefixes("0.0.0.0/0", "0.0.0.0/1", "128.0.0.0/1", "10.0.0.0/8", "10.0.0.0/9", "10.128.0.0/9",
 			"10.0.0.0/24", "10.0.0.0/25", "10.0.0.128/25", "10.0.0.0/32", "10.0.0.255/32", "255.255.255.255/32"),
@@ -79,7 +94,9 @@ func workloadPeer(ns string, ls model.Labels) model.Peer {
 
 type dense struct {
 	*generator
-	expressions bool
+	keys        []string // of labels
+	labels      int      // percentage of keys with a matchLabel
+	expressions int      // of those with an expression
 	prefixes    []netip.Prefix
 	names       [2][]model.Peer // by direction
 }
@@ -107,11 +124,11 @@ func (g *dense) policy(i int) *model.Policy {
 func (g *dense) selector() model.Selector {
 	labels := map[string]string{}
 	var s model.Selector
-	for _, key := range []string{"app", "env", "tier"} {
-		if g.often(30) {
+	for _, key := range g.keys {
+		if g.often(g.labels) {
 			labels[key] = one(g.generator, []string{"x", "x", "y"})
 		}
-		if !g.expressions || !g.often(20) {
+		if g.expressions == 0 || !g.often(g.expressions) {
 			continue
 		}
 		r := model.Requirement{Key: key, Operator: one(g.generator, []model.Operator{model.In, model.NotIn, model.Exists, model.DoesNotExist})}
@@ -173,7 +190,7 @@ func (g *dense) inventory() *model.Inventory {
 
 func (g *dense) pod(i int) *model.Pod {
 	labels := map[string]string{}
-	for _, key := range []string{"app", "env", "tier"} {
+	for _, key := range g.keys {
 		if g.often(60) {
 			labels[key] = one(g.generator, []string{"x", "y", "z"})
 		}

@@ -18,10 +18,24 @@ type condition struct {
 
 func (c *condition) allows(v string) bool { return (c.in == nil || c.in[v]) && !c.notIn[v] }
 
-// merge joins the selectors of ps, by key. It reports false when no pod can meet
-// all of them.
-func merge(ps []*model.Policy) (map[string]*condition, bool) {
-	conds := map[string]*condition{}
+// holds reports whether o meets c.
+func (c *condition) holds(o option) bool {
+	if !o.present {
+		return !c.must
+	}
+	return !c.absent && c.allows(o.value)
+}
+
+// negative reports whether c holds without the key and may be lost with it.
+func (c *condition) negative() bool { return c.absent || len(c.notIn) > 0 }
+
+// conditions is what selectors together ask, by key.
+type conditions map[string]*condition
+
+// merge joins the selectors of ps. It reports false when no pod can meet all of
+// them.
+func merge(ps ...*model.Policy) (conditions, bool) {
+	conds := conditions{}
 	of := func(key string) *condition {
 		if conds[key] == nil {
 			conds[key] = &condition{notIn: map[string]bool{}}
@@ -83,29 +97,27 @@ type axis struct {
 	options []option
 }
 
-// axes returns, sorted by key, what pods that meet conds can differ in. Keys
-// that only positive conditions of other policies mention are left out: a pod
+// axes returns, sorted by key, what pods that meet conds can differ in, where
+// negative are the selectors with a NotIn or DoesNotExist that count and that such
+// a pod may meet. Keys that only positive conditions mention are left out: a pod
 // without them is selected by fewer policies.
-func (sc *scope) axes(conds map[string]*condition) []axis {
-	negative := map[string]map[string]bool{} // key to values of NotIn
-	for _, p := range sc.negative {
-		if !compatible(p, conds) {
-			continue
-		}
-		for _, r := range p.Selector.MatchExpressions {
-			if r.Operator != model.NotIn && r.Operator != model.DoesNotExist {
+func (sc *scope) axes(conds conditions, negative []*selector) []axis {
+	notIn := map[string]map[string]bool{}
+	for _, s := range negative {
+		for key, c := range s.conds {
+			if !c.negative() {
 				continue
 			}
-			if negative[r.Key] == nil {
-				negative[r.Key] = map[string]bool{}
+			if notIn[key] == nil {
+				notIn[key] = map[string]bool{}
 			}
-			for _, v := range r.Values {
-				negative[r.Key][v] = true
+			for v := range c.notIn {
+				notIn[key][v] = true
 			}
 		}
 	}
 	keys := slices.Collect(maps.Keys(conds))
-	for k := range negative {
+	for k := range notIn {
 		if conds[k] == nil {
 			keys = append(keys, k)
 		}
@@ -117,7 +129,7 @@ func (sc *scope) axes(conds map[string]*condition) []axis {
 		if c == nil {
 			c = &condition{}
 		}
-		out = append(out, axis{k, sc.options(k, c, negative[k])})
+		out = append(out, axis{k, sc.options(k, c, notIn[k])})
 	}
 	return out
 }
@@ -175,27 +187,33 @@ func (sc *scope) fresh(key string) string {
 	}
 }
 
-// compatible reports whether some pod that meets conds could be selected by p,
-// judging key by key.
-func compatible(p *model.Policy, conds map[string]*condition) bool {
-	own, ok := merge([]*model.Policy{p})
-	if !ok {
-		return false
-	}
+// compatible reports whether some pod that meets conds could meet own too.
+func (own conditions) compatible(conds conditions) bool {
 	for k, a := range own {
-		b := conds[k]
-		if b == nil {
-			continue
-		}
-		if a.must && b.absent || a.absent && b.must {
-			return false
-		}
-		if a.in != nil && !slices.ContainsFunc(slices.Collect(maps.Keys(a.in)), func(v string) bool { return a.allows(v) && b.allows(v) }) {
-			return false
-		}
-		if b.in != nil && !slices.ContainsFunc(slices.Collect(maps.Keys(b.in)), func(v string) bool { return a.allows(v) && b.allows(v) }) {
+		if b := conds[k]; b != nil && !a.compatible(b) {
 			return false
 		}
 	}
 	return true
+}
+
+// compatible reports whether something that a pod can have for the key meets both,
+// which each can be met.
+func (a *condition) compatible(b *condition) bool {
+	if a.must && b.absent || a.absent && b.must {
+		return false
+	}
+	in, other := a, b
+	if in.in == nil {
+		in, other = b, a
+	}
+	if in.in == nil {
+		return true
+	}
+	for v := range in.in {
+		if in.allows(v) && other.allows(v) {
+			return true
+		}
+	}
+	return false
 }

@@ -6,9 +6,16 @@
 // selecting policies is so for every pod. Labels of matchLabels, In and Exists
 // only ever add policies; NotIn and DoesNotExist are lost as a pod gains labels,
 // which is why more than one pod may have to be looked at.
+//
+// The minimal sets are searched for, not found among all label assignments: of a
+// key only those values count that rid a pod of policies which no other value does,
+// and keys that no policy joins are searched apart. So their number, and not that
+// of the keys and values, is what bounds the answer.
 package pods
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,21 +25,34 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// MaxPods bounds the label assignments tried for one policy or pair. It takes
-// half a dozen keys under NotIn or DoesNotExist, with several values each, that
-// the same pod can carry.
+// MaxPods bounds the pods with different policies that can be looked at for one
+// policy or pair. It takes fourteen keys that have nothing to do with each
+// other, each of which one policy wants and another one does not.
 const MaxPods = 1 << 14
 
-// TooManyError says that a policy has more relevant label assignments than
-// MaxPods: what would need all of them is not known.
+// TooManyError says that there are more pods to look at than MaxPods, or that
+// they are too hard to find: what would need all of them is not known.
 type TooManyError struct {
 	Policies []string // refs
-	Keys     []string // that make them many
+	Keys     []string // that make them many, sorted
 }
 
 func (e *TooManyError) Error() string {
-	return fmt.Sprintf("%s: more than %d label assignments matter (keys %s)",
-		strings.Join(e.Policies, " and "), MaxPods, strings.Join(e.Keys, ", "))
+	return fmt.Sprintf("%s: %s (keys %s)", strings.Join(e.Policies, " and "), e.Reason(), shorten(e.Keys))
+}
+
+// Reason is the error without the policies and keys.
+func (e *TooManyError) Reason() string {
+	return fmt.Sprintf("more label assignments matter than the %d that can be looked at", MaxPods)
+}
+
+// shorten names the first few keys.
+func shorten(keys []string) string {
+	const few = 8
+	if len(keys) <= few+1 {
+		return strings.Join(keys, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(keys[:few], ", "), len(keys)-few)
 }
 
 // Pod is a pod that could exist.
@@ -50,6 +70,10 @@ func (p *Pod) String() string { return p.Namespace + "?" + p.Labels.String() }
 // Space is all pods that could exist under a set of policies. It is safe for
 // concurrent use.
 type Space struct {
+	// Limit bounds the pods of one answer; it is MaxPods unless changed before the
+	// first question.
+	Limit int
+
 	index  *compiler.PolicyIndex
 	scopes map[string]*scope
 	free   string
@@ -57,30 +81,32 @@ type Space struct {
 
 // scope is what selectors of one namespace, global ones included, can tell apart.
 type scope struct {
-	negative []*model.Policy            // with a NotIn or DoesNotExist
-	values   map[string]map[string]bool // key to the values that selectors mention
+	own, global *policySet
+	values      map[string]map[string]bool // key to the values that selectors mention
+}
+
+// policySet is the selectors of the policies of one namespace, or of global ones.
+type policySet struct {
+	all, negative *selectorIndex // negative: with a NotIn or DoesNotExist
 }
 
 // NewSpace returns the pods that could exist under policies.
 func NewSpace(policies []*model.Policy) *Space {
-	s := &Space{index: compiler.NewPolicyIndex(policies), scopes: map[string]*scope{"": newScope()}, free: "any"}
-	var global []*model.Policy
+	s := &Space{Limit: MaxPods, index: compiler.NewPolicyIndex(policies), scopes: map[string]*scope{}, free: "any"}
+	byScope := map[string][]*model.Policy{"": nil}
 	for _, p := range policies {
-		if p.Kind == model.GlobalTrafficPolicy {
-			global = append(global, p)
-		} else if s.scopes[p.Namespace] == nil {
-			s.scopes[p.Namespace] = newScope()
-		}
+		ns, _ := NamespaceOf(p)
+		byScope[ns] = append(byScope[ns], p)
 	}
-	for _, p := range policies {
-		if p.Kind == model.TrafficPolicy {
-			s.scopes[p.Namespace].add(p)
+	global := newPolicySet(byScope[""])
+	for ns, ps := range byScope {
+		sc := &scope{own: newPolicySet(nil), global: global, values: map[string]map[string]bool{}}
+		if ns != "" {
+			sc.own = newPolicySet(ps)
+			sc.mention(ps)
 		}
-	}
-	for _, sc := range s.scopes {
-		for _, p := range global {
-			sc.add(p)
-		}
+		sc.mention(byScope[""])
+		s.scopes[ns] = sc
 	}
 	for i := 2; s.scopes[s.free] != nil; i++ {
 		s.free = "any-" + strconv.Itoa(i)
@@ -88,12 +114,29 @@ func NewSpace(policies []*model.Policy) *Space {
 	return s
 }
 
+func newPolicySet(policies []*model.Policy) *policySet {
+	var all, negative []*selector
+	for _, p := range policies {
+		conds, ok := merge(p)
+		if !ok {
+			continue
+		}
+		s := &selector{p, conds}
+		all = append(all, s)
+		if slices.ContainsFunc(p.Selector.MatchExpressions, func(r model.Requirement) bool {
+			return r.Operator == model.NotIn || r.Operator == model.DoesNotExist
+		}) {
+			negative = append(negative, s)
+		}
+	}
+	return &policySet{newSelectorIndex(all), newSelectorIndex(negative)}
+}
+
 // FreeNamespace returns a name for the namespace that has no TrafficPolicy.
 func (s *Space) FreeNamespace() string { return s.free }
 
-func newScope() *scope { return &scope{values: map[string]map[string]bool{}} }
-
-func (sc *scope) add(p *model.Policy) {
+// mention notes the values that selectors of policies speak of.
+func (sc *scope) mention(policies []*model.Policy) {
 	mention := func(key string, values ...string) {
 		if sc.values[key] == nil {
 			sc.values[key] = map[string]bool{}
@@ -102,16 +145,13 @@ func (sc *scope) add(p *model.Policy) {
 			sc.values[key][v] = true
 		}
 	}
-	negative := false
-	for _, l := range p.Selector.MatchLabels {
-		mention(l.Key, l.Value)
-	}
-	for _, r := range p.Selector.MatchExpressions {
-		mention(r.Key, r.Values...)
-		negative = negative || r.Operator == model.NotIn || r.Operator == model.DoesNotExist
-	}
-	if negative {
-		sc.negative = append(sc.negative, p)
+	for _, p := range policies {
+		for _, l := range p.Selector.MatchLabels {
+			mention(l.Key, l.Value)
+		}
+		for _, r := range p.Selector.MatchExpressions {
+			mention(r.Key, r.Values...)
+		}
 	}
 }
 
@@ -132,82 +172,134 @@ func NamespaceOf(ps ...*model.Policy) (string, bool) {
 	return ns, true
 }
 
+// Counts reports whether a policy counts; nil says that all do.
+type Counts func(*model.Policy) bool
+
+func (c Counts) of(p *model.Policy) bool { return c == nil || c(p) }
+
 // Minimal returns pods that all of ps select, such that the policies of every
 // other pod that ps select include those of one of them. There is none where no
 // pod can have labels that ps all select. Pods with fewer policies come first.
 // The error is a *TooManyError.
-func (s *Space) Minimal(ps ...*model.Policy) ([]Pod, error) {
+func (s *Space) Minimal(ps ...*model.Policy) ([]Pod, error) { return s.MinimalAmong(nil, ps...) }
+
+// MinimalAmong is Minimal for questions to which some policies alone count: the
+// policies of every other pod that ps select include those of one of the pods, of
+// the policies that count. Where none does, that is one pod. The pods have all the
+// policies that select them.
+func (s *Space) MinimalAmong(counts Counts, ps ...*model.Policy) ([]Pod, error) {
 	ns, ok := NamespaceOf(ps...)
 	if !ok {
 		return nil, nil
 	}
-	conds, ok := merge(ps)
+	conds, ok := merge(ps...)
 	if !ok {
 		return nil, nil
 	}
 	sc := s.scopes[ns]
-	axes := sc.axes(conds)
-	n := 1
-	for _, a := range axes {
-		if n *= len(a.options); n > MaxPods {
-			return nil, tooMany(ps, axes)
-		}
+	axes := sc.axes(conds, sc.negative(conds, counts))
+	found, err := newProblem(axes, sc.varying(axes, counts)).minimal(s.Limit)
+	if err != nil {
+		return nil, tooMany(ps, err)
 	}
-	return keepMinimal(s.assignments(ns, axes, n)), nil
+	type answer struct {
+		pod     Pod
+		options []int
+	}
+	answers := make([]answer, len(found))
+	for i, options := range found {
+		answers[i] = answer{s.pod(ns, axes, options), options}
+	}
+	// The first axis changes fastest, and no label comes before one.
+	slices.SortFunc(answers, func(a, b answer) int {
+		return cmp.Or(len(a.pod.Policies)-len(b.pod.Policies), compareBackwards(a.options, b.options))
+	})
+	pods := make([]Pod, len(answers))
+	for i := range answers {
+		pods[i] = answers[i].pod
+	}
+	return pods, nil
 }
 
-// assignments returns the pods of all n combinations of the options of axes, the
-// first axis changing fastest.
-func (s *Space) assignments(ns string, axes []axis, n int) []Pod {
-	found := make([]Pod, 0, n)
-	at := make([]int, len(axes))
-	for range n {
-		labels := make(model.Labels, 0, len(axes))
-		for i, a := range axes {
-			if o := a.options[at[i]]; o.present {
-				labels = append(labels, model.Label{Key: a.key, Value: o.value})
+// negative returns the selectors with a NotIn or DoesNotExist that count and that
+// a pod that meets conds may meet.
+func (sc *scope) negative(conds conditions, counts Counts) []*selector {
+	c := collect(func(s *selector) bool { return counts.of(s.policy) && s.conds.compatible(conds) })
+	sc.own.negative.compatible(conds, c)
+	sc.global.negative.compatible(conds, c)
+	return c.sorted()
+}
+
+// varying returns the selectors that count and that some pods with options of axes
+// meet, and some do not.
+func (sc *scope) varying(axes []axis, counts Counts) []*selector {
+	if !slices.ContainsFunc(axes, func(a axis) bool { return len(a.options) > 1 }) {
+		return nil
+	}
+	at := make(map[string]*axis, len(axes))
+	for i := range axes {
+		at[axes[i].key] = &axes[i]
+	}
+	c := collect(func(s *selector) bool { return counts.of(s.policy) && s.varies(at) })
+	sc.own.all.within(axes, c)
+	sc.global.all.within(axes, c)
+	return c.sorted()
+}
+
+// varies reports whether some of the pods meet s and some do not that have for
+// each key one of the options of its axis, and no other keys.
+func (s *selector) varies(axes map[string]*axis) bool {
+	varies := false
+	for key, c := range s.conds {
+		a := axes[key]
+		if a == nil {
+			if c.must {
+				return false
+			}
+			continue
+		}
+		met := 0
+		for _, o := range a.options {
+			if c.holds(o) {
+				met++
 			}
 		}
-		found = append(found, Pod{ns, labels, s.index.Select(ns, labels)})
-		for i := range at { // next combination
-			if at[i]++; at[i] < len(axes[i].options) {
-				break
-			}
-			at[i] = 0
+		if met == 0 {
+			return false
 		}
+		varies = varies || met < len(a.options)
 	}
-	return found
+	return varies
 }
 
-func tooMany(ps []*model.Policy, axes []axis) error {
-	e := &TooManyError{}
-	for _, p := range ps {
-		e.Policies = append(e.Policies, p.Ref())
-	}
-	for _, a := range axes {
-		if len(a.options) > 1 {
-			e.Keys = append(e.Keys, a.key)
+// pod returns the pod with the given option of each axis.
+func (s *Space) pod(ns string, axes []axis, options []int) Pod {
+	labels := make(model.Labels, 0, len(axes))
+	for i, a := range axes {
+		if o := a.options[options[i]]; o.present {
+			labels = append(labels, model.Label{Key: a.key, Value: o.value})
 		}
 	}
-	return e
+	return Pod{ns, labels, s.index.Select(ns, labels)}
 }
 
-// keepMinimal drops pods whose policies include all of another's, and all but
-// the first of those with the same policies.
-func keepMinimal(ps []Pod) []Pod {
-	slices.SortStableFunc(ps, func(a, b Pod) int { return len(a.Policies) - len(b.Policies) })
-	var out []Pod
-	for _, p := range ps {
-		has := make(map[*model.Policy]bool, len(p.Policies))
-		for _, q := range p.Policies {
-			has[q] = true
-		}
-		covered := slices.ContainsFunc(out, func(o Pod) bool {
-			return !slices.ContainsFunc(o.Policies, func(q *model.Policy) bool { return !has[q] })
-		})
-		if !covered {
-			out = append(out, p)
+// compareBackwards compares from the last number to the first.
+func compareBackwards(a, b []int) int {
+	for i := len(a) - 1; i >= 0; i-- {
+		if c := a[i] - b[i]; c != 0 {
+			return c
 		}
 	}
-	return out
+	return 0
+}
+
+// tooMany returns err with the policies that were asked about.
+func tooMany(ps []*model.Policy, err error) error {
+	var e *TooManyError
+	if errors.As(err, &e) {
+		for _, p := range ps {
+			e.Policies = append(e.Policies, p.Ref())
+		}
+	}
+	return err
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -70,60 +72,291 @@ func TestMinimal(t *testing.T) {
 	}
 }
 
+func expression(key string, op model.Operator, values ...string) model.Requirement {
+	return model.Requirement{Key: key, Operator: op, Values: values}
+}
+
+// TestManyKeys has more label assignments than anyone could try.
+func TestManyKeys(t *testing.T) {
+	const n = 200
+	p := tp("a", "p", nil)
+	for _, c := range []struct {
+		name string
+		of   func(i int) []*model.Policy
+		want int // pods
+	}{
+		{"NotIn", func(i int) []*model.Policy {
+			return []*model.Policy{tp("a", "q", nil, expression(fmt.Sprint("k", i), model.NotIn, "1", "2", "3"))}
+		}, 1},
+		{"DoesNotExist", func(i int) []*model.Policy {
+			return []*model.Policy{tp("a", "q", nil, expression(fmt.Sprint("k", i), model.DoesNotExist))}
+		}, 1},
+		{"one policy is lost by any of the keys", func(i int) []*model.Policy {
+			return []*model.Policy{tp("a", "q", nil, expression(fmt.Sprint("k", i), model.NotIn, "1"), expression("all", model.DoesNotExist))}
+		}, 1},
+		{"each is lost by a key of its own, or joined by it to the next", func(i int) []*model.Policy {
+			return []*model.Policy{tp("a", "q", map[string]string{fmt.Sprint("k", i): "1"}, expression(fmt.Sprint("k", i+1), model.DoesNotExist))}
+		}, 1},
+		{"in a ring", func(i int) []*model.Policy {
+			return []*model.Policy{tp("a", "q", map[string]string{fmt.Sprint("k", i): "1"}, expression(fmt.Sprint("k", (i+1)%n), model.DoesNotExist))}
+		}, 1},
+		{"thirteen keys one way or the other", func(i int) []*model.Policy {
+			k := fmt.Sprint("k", i%13)
+			return []*model.Policy{tp("a", "q", nil, expression(k, model.DoesNotExist)), tp("a", "r", nil, expression(k, model.Exists))}
+		}, 1 << 13},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			all := []*model.Policy{p}
+			for i := range n {
+				all = append(all, c.of(i)...)
+			}
+			got, err := NewSpace(all).Minimal(p)
+			if err != nil || len(got) != c.want {
+				t.Errorf("%d pods, error %v, want %d", len(got), err, c.want)
+			}
+		})
+	}
+}
+
+// eitherWay returns, for each of n keys, one policy that wants it and one that does
+// not: no pod has fewer than n of them.
+func eitherWay(n int) []*model.Policy {
+	var out []*model.Policy
+	for i := range n {
+		k := fmt.Sprintf("k%02d", i)
+		out = append(out, tp("a", fmt.Sprint("q", i), nil, expression(k, model.DoesNotExist)), tp("a", fmt.Sprint("r", i), nil, expression(k, model.Exists)))
+	}
+	return out
+}
+
 func TestTooMany(t *testing.T) {
 	p := tp("a", "p", nil)
+	for _, n := range []int{14, 15, 60} {
+		got, err := NewSpace(append(eitherWay(n), p)).Minimal(p)
+		var many *TooManyError
+		switch {
+		case n <= 14:
+			if err != nil || len(got) != MaxPods {
+				t.Errorf("%d keys: %d pods, error %v, want all", n, len(got), err)
+			}
+		case !errors.As(err, &many) || len(many.Keys) != n || len(many.Policies) != 1:
+			t.Errorf("%d keys: error %v, want a TooManyError that names them and one policy", n, err)
+		}
+	}
+	const want = "TrafficPolicy/a/p: more label assignments matter than the 16384 that can be looked at (keys k00, k01, k02, k03, k04, k05, k06, k07 and 12 more)"
+	if _, err := NewSpace(append(eitherWay(20), p)).Minimal(p); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// TestHardToFind has no more than a few minimal pods, which are hard to find: it
+// must end all the same, with all of them or an error.
+func TestHardToFind(t *testing.T) {
+	const seed, n = 3, 60
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	p := tp("a", "p", nil)
 	all := []*model.Policy{p}
-	for i := range 20 {
-		all = append(all, tp("a", fmt.Sprint("q", i), nil, model.Requirement{Key: fmt.Sprint("k", i), Operator: model.DoesNotExist}))
+	for i := range 4 * n {
+		q := tp("a", fmt.Sprint("q", i), nil)
+		for _, k := range rnd.Perm(n)[:3] {
+			op := model.DoesNotExist
+			if rnd.IntN(2) == 0 {
+				op = model.Exists
+			}
+			q.Selector.MatchExpressions = append(q.Selector.MatchExpressions, expression(fmt.Sprint("k", k), op))
+		}
+		all = append(all, q)
 	}
 	_, err := NewSpace(all).Minimal(p)
 	var many *TooManyError
-	if !errors.As(err, &many) || len(many.Keys) != 20 {
-		t.Errorf("error %v, want a TooManyError that names 20 keys", err)
+	if err != nil && !errors.As(err, &many) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestMinimalAmong(t *testing.T) {
+	p := tp("a", "p", nil)
+	all := append(eitherWay(40), p)
+	s := NewSpace(all)
+	if got, err := s.MinimalAmong(func(*model.Policy) bool { return false }, p); err != nil || len(got) != 1 {
+		t.Errorf("none counts: %d pods, error %v, want one", len(got), err)
+	}
+	got, err := s.MinimalAmong(func(q *model.Policy) bool { return q.Name == "q7" || q.Name == "r7" || q.Name == "q8" }, p)
+	var labels []string
+	for _, g := range got {
+		labels = append(labels, g.Labels.String())
+		if len(g.Policies) != 41 {
+			t.Errorf("%v has %d policies, want those that do not count as well", g.Labels, len(g.Policies))
+		}
+	}
+	if want := []string{"k08=any", "k07=any,k08=any"}; err != nil || !slices.Equal(labels, want) {
+		t.Errorf("pods %q, error %v, want %q", labels, err, want)
+	}
+}
+
+func TestExactTooMany(t *testing.T) {
+	p := tp("a", "p", nil)
+	var others []*model.Policy
+	for i := range 15 {
+		k := fmt.Sprintf("k%02d", i)
+		p.Selector.MatchExpressions = append(p.Selector.MatchExpressions, expression(k, model.In, "1", "2", "3"))
+		others = append(others, tp("a", fmt.Sprint("q", i), map[string]string{k: "2"}))
+	}
+	s := NewSpace(append(others, p))
+	got, err := s.Exact(nil, p)
+	var many *TooManyError
+	if !errors.As(err, &many) || len(many.Keys) != 15 || len(got) != maxPartial {
+		t.Errorf("%d pods, error %v, want some and a TooManyError that names 15 keys", len(got), err)
+	}
+	got, err = s.Exact(func(q *model.Policy) bool { return q == others[0] || q == others[14] }, p)
+	if err != nil || len(got) != 4 {
+		t.Errorf("two count: %d pods, error %v, want 4", len(got), err)
+	}
+}
+
+// universe is random policies with every pod that they tell apart.
+type universe struct {
+	policies []*model.Policy
+	counts   Counts
+	keys     []string
+	pods     map[string][]Pod // by namespace
+}
+
+func newUniverse(rnd *rand.Rand) *universe {
+	u := &universe{keys: []string{"a", "b", "c", "d", "e"}[:2+rnd.IntN(4)], pods: map[string][]Pod{}}
+	values := []string{"1", "2"}
+	for i := range 1 + rnd.IntN(9) {
+		p := randomPolicy(rnd, fmt.Sprint("p", i), u.keys, values)
+		p.Priority = rnd.IntN(3)
+		u.policies = append(u.policies, p)
+	}
+	slices.SortFunc(u.policies, model.ComparePolicies)
+	if rnd.IntN(2) == 0 {
+		u.counts = func(p *model.Policy) bool { return p.Priority < 2 }
+	}
+	selectors := make([]labels.Selector, len(u.policies))
+	for i, p := range u.policies {
+		selectors[i] = compiler.NewSelector(&p.Selector)
+	}
+	for _, ns := range []string{"x", "y", ""} {
+		everyPod(u.keys, append(values, "other"), func(ls model.Labels) {
+			pod := Pod{Namespace: ns, Labels: ls}
+			for i, p := range u.policies {
+				if (p.Kind == model.GlobalTrafficPolicy || p.Namespace == ns) && selectors[i].Matches(ls) {
+					pod.Policies = append(pod.Policies, p)
+				}
+			}
+			u.pods[ns] = append(u.pods[ns], pod)
+		})
+	}
+	return u
+}
+
+// counting returns the names of the policies of p that count.
+func (u *universe) counting(p *Pod) string {
+	var ps []*model.Policy
+	for _, q := range p.Policies {
+		if u.counts.of(q) {
+			ps = append(ps, q)
+		}
+	}
+	return names(ps)
+}
+
+func (u *universe) log(t *testing.T) {
+	for _, p := range u.policies {
+		t.Logf("%s %q priority %d %+v", p.Name, p.Namespace, p.Priority, p.Selector)
 	}
 }
 
 // TestMinimalAgainstEveryPod compares with all pods of a small universe: each
-// minimal pod is selected as the selectors say, and the policies of every pod
-// that p selects include those of a minimal one.
+// minimal pod is selected as the selectors say, and the sets of policies are those
+// of pods of which no other one has fewer.
 func TestMinimalAgainstEveryPod(t *testing.T) {
 	const seed = 7
 	rnd := rand.New(rand.NewPCG(seed, seed))
-	keys, values := []string{"a", "b", "c"}, []string{"1", "2"}
-	for round := range 2000 {
-		var all []*model.Policy
-		for i := range 1 + rnd.IntN(5) {
-			all = append(all, randomPolicy(rnd, fmt.Sprint("p", i), keys, values))
-		}
-		s := NewSpace(all)
-		of := all[:1+rnd.IntN(min(2, len(all)))]
-		min, err := s.Minimal(of...)
+	for round := range 1000 {
+		u := newUniverse(rnd)
+		s := NewSpace(u.policies)
+		of := u.policies[:1+rnd.IntN(min(2, len(u.policies)))]
+		got, err := s.MinimalAmong(u.counts, of...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fail := func(format string, args ...any) {
-			for _, p := range all {
-				t.Logf("%s %q %+v", p.Name, p.Namespace, p.Selector)
-			}
-			t.Fatalf("seed %d round %d: %s", seed, round, fmt.Sprintf(format, args...))
-		}
-		for _, m := range min {
-			if got, want := names(m.Policies), names(selecting(all, m.Namespace, m.Labels)); got != want {
-				fail("pod %v has policies %q, want %q", m.Labels, got, want)
+		var sets []string
+		for i, m := range got {
+			sets = append(sets, u.counting(&got[i]))
+			if want := selecting(u.policies, m.Namespace, m.Labels); !slices.Equal(m.Policies, want) {
+				u.log(t)
+				t.Fatalf("seed %d round %d: pod %v has policies %q, want %q", seed, round, m.Labels, names(m.Policies), names(want))
 			}
 		}
-		for _, ns := range []string{"x", "y", ""} {
-			everyPod(keys, append(values, "other"), func(ls model.Labels) {
-				ps := selecting(all, ns, ls)
-				for _, p := range of {
-					if !slices.Contains(ps, p) {
-						return
-					}
-				}
-				if !slices.ContainsFunc(min, func(m Pod) bool { return subset(m.Policies, ps) }) {
-					fail("pod %s?%v has policies %q, which include those of no minimal pod", ns, ls, names(ps))
-				}
-			})
+		slices.Sort(sets)
+		if want := u.minimal(of); !slices.Equal(sets, want) {
+			u.log(t)
+			t.Fatalf("seed %d round %d: of %q sets %q, want %q", seed, round, names(of), sets, want)
+		}
+	}
+}
+
+// minimal returns the policies that count of pods that of select and that have
+// fewer of them than any other one, sorted.
+func (u *universe) minimal(of []*model.Policy) []string {
+	ns, ok := NamespaceOf(of...)
+	if !ok {
+		return nil
+	}
+	sets := map[string][]*model.Policy{}
+	for _, p := range u.pods[ns] {
+		if subset(of, p.Policies) {
+			sets[u.counting(&p)] = slices.DeleteFunc(slices.Clone(p.Policies), func(q *model.Policy) bool { return !u.counts.of(q) })
+		}
+	}
+	var out []string
+	for name, ps := range sets {
+		minimal := true
+		for other, qs := range sets {
+			minimal = minimal && (other == name || !subset(qs, ps))
+		}
+		if minimal {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestExactAgainstEveryPod compares with all pods of a small universe that a policy
+// selects, and does not with a label taken away.
+func TestExactAgainstEveryPod(t *testing.T) {
+	const seed = 11
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	for round := range 500 {
+		u := newUniverse(rnd)
+		p := u.policies[rnd.IntN(len(u.policies))]
+		got, err := NewSpace(u.policies).Exact(u.counts, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sets, want []string
+		for i := range got {
+			sets = append(sets, u.counting(&got[i]))
+		}
+		for _, pod := range u.pods[p.Namespace] {
+			exact := slices.Contains(pod.Policies, p)
+			for i := range pod.Labels {
+				less := slices.Delete(slices.Clone(pod.Labels), i, i+1)
+				exact = exact && !compiler.NewSelector(&p.Selector).Matches(less)
+			}
+			if exact {
+				want = append(want, u.counting(&pod))
+			}
+		}
+		slices.Sort(sets)
+		slices.Sort(want)
+		if want = slices.Compact(want); !slices.Equal(sets, want) {
+			u.log(t)
+			t.Fatalf("seed %d round %d: of %s sets %q, want %q", seed, round, p.Name, sets, want)
 		}
 	}
 }

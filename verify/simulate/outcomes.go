@@ -122,7 +122,7 @@ func (e *exploration) unresolved() (outcome, error) {
 		r := &e.walk.rules[i]
 		certain, ok := noPeer, r.everyone()
 		for _, u := range r.unknown {
-			if u.atom == self {
+			if u.atom == self && !ok {
 				certain, ok = u.index, true
 			}
 		}

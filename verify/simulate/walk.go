@@ -61,7 +61,9 @@ func newWalkRule(ref model.RuleRef, r *compiler.Resolver) walkRule {
 		res := r.Peer(p, ref.Direction)
 		if res.Unknown() {
 			wr.unknown = append(wr.unknown, walkPeer{index: j, atom: model.Atom(p.String())})
-			continue
+			if len(res.Prefixes) == 0 {
+				continue
+			}
 		}
 		wr.resolved = append(wr.resolved, walkPeer{index: j, prefixes: res.Prefixes})
 	}
