@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -801,24 +802,33 @@ func TestEBPFMonitorEnds(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	refused := false
-	for end := time.Now().Add(10 * time.Second); !refused && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		second := n.command("monitor", "--count", "1")
-		var why bytes.Buffer
-		second.Stderr = &why
-		if err := second.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(500*time.Millisecond, func() { second.Process.Kill() })
-		second.Wait()
-		timer.Stop()
-		refused = strings.Contains(why.String(), "somebody does already")
-	}
-	if !refused {
-		t.Error("the second was never refused")
+	n.wantLocked(filepath.Join(n.pinFolder(), "shared"), cmd.Process.Pid)
+	if out := n.run(2, "monitor", "--count", "1"); !strings.Contains(out.stderr, "somebody does already") {
+		t.Errorf("the second: %+v", out)
 	}
 	n.run(0, "remove")
 	if err := cmd.Wait(); err == nil || !strings.Contains(stderr.String(), "were removed") {
 		t.Errorf("after remove: %v, %s", err, stderr.String())
 	}
+}
+
+// wantLocked waits until process pid has the lock of a folder.
+func (n *node) wantLocked(dir string, pid int) {
+	n.t.Helper()
+	var of unix.Stat_t
+	if err := unix.Stat(dir, &of); err != nil {
+		n.t.Fatal(err)
+	}
+	// A line of /proc/locks: 1: FLOCK ADVISORY WRITE PID MAJOR:MINOR:INODE 0 EOF
+	held := regexp.MustCompile(fmt.Sprintf(`FLOCK +ADVISORY +WRITE +%d +[0-9a-f:]+:%d `, pid, of.Ino))
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		locks, err := os.ReadFile("/proc/locks")
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		if held.Match(locks) {
+			return
+		}
+	}
+	n.t.Fatalf("process %d does not lock %s", pid, dir)
 }
