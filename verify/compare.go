@@ -170,7 +170,7 @@ func (p *pairing) cells(r model.L4Range, x, y *space.Cell) error {
 				continue
 			}
 			if when, ok := join(bx[:i+1], by[:j+1]); ok {
-				p.add(r, k, when, bx[i].rules, by[j].rules, x, y)
+				p.add(r, k, when, bx[i].deciding(&when, by[j].in), by[j].deciding(&when, bx[i].in), x, y)
 			}
 		}
 	}
@@ -186,7 +186,7 @@ func branches(c *space.Cell, of func(int32) label) []branch {
 			out = append(out, branch{label: l})
 		}
 		b := &out[len(out)-1]
-		b.in, b.rules = append(b.in, cond.Atom), append(b.rules, cond.Rule)
+		b.in, b.names, b.rules = append(b.in, cond.Atom), append(b.names, cond.Atom), append(b.rules, cond.Rule)
 	}
 	l := of(c.Rule)
 	if n := len(out); n > 0 && out[n-1].label == l {

@@ -66,6 +66,40 @@ type branch struct {
 	in    []model.Atom // sorted; nil for the last
 	label label
 	rules []int32 // of which one decides, in order; may hold space.NoRule
+	// names holds the atom of each of rules, in order; the last rule of the last
+	// branch has none.
+	names []model.Atom
+}
+
+// deciding returns the rules of b that decide some address which meets when, the
+// condition that [join] gives with b last, and lies in one of others, which are
+// nil where any address will do. A rule decides where its own name holds the
+// address and no name before it does, in this branch or in those before.
+func (b *branch) deciding(when *condition, others []model.Atom) []int32 {
+	out := func(a model.Atom) bool { _, out := slices.BinarySearch(when.none, a); return out }
+	left := 0 // of others, not yet ruled out
+	for _, a := range others {
+		if !out(a) {
+			left++
+		}
+	}
+	var rules []int32
+	for i, r := range b.rules {
+		if others != nil && left == 0 {
+			break
+		}
+		if i == len(b.names) {
+			rules = append(rules, r)
+			break
+		}
+		if a := b.names[i]; !out(a) {
+			rules = append(rules, r)
+			if _, too := slices.BinarySearch(others, a); too {
+				left--
+			}
+		}
+	}
+	return rules
 }
 
 // join returns the condition under which the last branches of x and of y both

@@ -179,6 +179,9 @@ func checkDiff(c *synth.Cluster) error {
 		if err := sound(old, in, &got.Classes[i], c.Inventory); err != nil {
 			return err
 		}
+		if err := decidesSome(old, in, &got.Classes[i], want); err != nil {
+			return err
+		}
 	}
 	if got.Pods == PodsByLabels {
 		if err := shownOnce(got); err != nil {
@@ -272,6 +275,31 @@ func covered(old, in oracle.Input, got *Diff, want *oracle.Difference) error {
 	}
 	if any == 0 || own > 1 || got.Pods == PodsOfInventory && own != 1 {
 		return fmt.Errorf("%s %s: %v, then %v: in %d entries, %d of the pod's own class", want.Pod, want.Packet, want.Old, want.New, any, own)
+	}
+	return nil
+}
+
+// decidesSome holds that whatever an entry names decides a packet of it, which is
+// one of want: every difference.
+func decidesSome(old, in oracle.Input, c *ClassDiff, want []oracle.Difference) error {
+	own := slices.DeleteFunc(slices.Clone(want), func(w oracle.Difference) bool {
+		return !slices.Equal(refsOf(old, w.Pod), c.Before) || !slices.Equal(refsOf(in, w.Pod), c.After)
+	})
+	for i := range c.Changes {
+		ch := &c.Changes[i]
+		decides := map[[2]string]bool{}
+		for _, w := range own {
+			if holds(ch, w.Packet) {
+				decides[[2]string{"before", nameOf(w.Old)}], decides[[2]string{"after", nameOf(w.New)}] = true, true
+			}
+		}
+		for side, by := range map[string][]string{"before": ch.Before.By, "after": ch.After.By} {
+			for _, name := range by {
+				if !decides[[2]string{side, name}] {
+					return fmt.Errorf("%s: %s decides no packet %s of the entry %+v", c.Example, name, side, ch)
+				}
+			}
+		}
 	}
 	return nil
 }
