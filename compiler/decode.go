@@ -81,6 +81,14 @@ func (doc *document) pos(n *yaml.Node) model.Pos {
 	return model.Pos{File: doc.file, Line: line + doc.lines, Column: column}
 }
 
+// lastLine returns the line on which the last value of n begins.
+func (d *decoder) lastLine(n *yaml.Node) int {
+	for len(n.Content) > 0 {
+		n = n.Content[len(n.Content)-1]
+	}
+	return d.pos(n).Line
+}
+
 // report adds a finding of code c about the value n at p and returns it for
 // details; the pointer is valid until the next report.
 func (d *decoder) report(c model.Code, n *yaml.Node, p *path, format string, args ...any) *model.Finding {

@@ -15,7 +15,7 @@ var (
 
 // oneRule decodes one entry of rules.
 func (d *decoder) oneRule(pol *model.Policy, n *yaml.Node, p *path) (r model.Rule) {
-	r.Pos = d.pos(n)
+	r.Pos, r.LastLine = d.pos(n), d.lastLine(n)
 	f, ok := d.ruleMapping(n, p)
 	if !ok {
 		return r

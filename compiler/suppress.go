@@ -14,8 +14,11 @@ type Suppression struct {
 	Reason string     // may be missing
 	Pos    model.Pos  // of the #
 	// Line is the line that the comment is about: its own where something stands
-	// before it, otherwise the next one that is neither blank nor a comment.
+	// before it, that of what they close where only brackets do, otherwise the next
+	// one that is no comment. It is 0 where that is blank or ends the document.
 	Line int
+	// Above reports whether the comment has lines of its own, above Line.
+	Above bool
 }
 
 // A # begins a comment at the start of a line or after white space (YAML 1.2.2,
@@ -29,11 +32,13 @@ type suppressions struct {
 	file    string
 	found   []Suppression
 	waiting int // how many at the end of found have no line yet
+	content int // the last line with more than brackets
 }
 
 // scan takes the next document; before is the number of lines ahead of it.
 func (s *suppressions) scan(text []byte, before int) {
-	if s.waiting == 0 && !bytes.Contains(text, []byte("trafficpolicy:ignore")) {
+	if !bytes.Contains(text, []byte("trafficpolicy:ignore")) {
+		s.settle(0)
 		return
 	}
 	for i, line := range bytes.Split(text, []byte("\n")) {
@@ -43,26 +48,47 @@ func (s *suppressions) scan(text []byte, before int) {
 
 func (s *suppressions) line(line []byte, n int) {
 	code := bytes.TrimSpace(line)
-	if len(code) > 0 && code[0] != '#' && !bytes.HasPrefix(line, []byte("---")) {
-		for i := len(s.found) - s.waiting; i < len(s.found); i++ {
-			s.found[i].Line = n
-		}
-		s.waiting = 0
-	}
 	m := suppressionComment.FindSubmatchIndex(line)
+	hash := -1
+	if m != nil {
+		hash = m[0] + bytes.IndexByte(line[m[0]:], '#')
+		code = bytes.TrimSpace(line[:hash])
+	} else if len(code) > 0 && code[0] == '#' {
+		return // a remark between the comment and what it is about
+	}
+	opens := len(bytes.Trim(code, "-{[ \t")) == 0 && len(code) > 0 && !bytes.HasPrefix(line, []byte("---"))
+	above := m != nil && len(code) == 0
+	switch {
+	case above || opens: // the first key is on a line to come
+	case len(code) == 0 || bytes.HasPrefix(line, []byte("---")):
+		s.settle(0)
+	default:
+		s.settle(n)
+	}
+	if len(bytes.Trim(code, "]}, \t")) > 0 {
+		s.content = n
+	}
 	if m == nil {
 		return
 	}
-	hash := m[0] + bytes.IndexByte(line[m[0]:], '#')
-	c := Suppression{Pos: model.Pos{File: s.file, Line: n, Column: utf8.RuneCount(line[:hash]) + 1}, Line: n}
+	c := Suppression{Pos: model.Pos{File: s.file, Line: n, Column: utf8.RuneCount(line[:hash]) + 1}, Line: s.content, Above: above}
 	if m[2] >= 0 {
 		c.Code = model.Code(line[m[2]:m[3]])
 	}
 	if m[4] >= 0 {
 		c.Reason = string(line[m[4]:m[5]])
 	}
-	if code[0] == '#' {
+	if above || opens {
+		c.Line = 0
 		s.waiting++
 	}
 	s.found = append(s.found, c)
+}
+
+// settle says which line the comments are about that wait for one.
+func (s *suppressions) settle(line int) {
+	for i := len(s.found) - s.waiting; i < len(s.found); i++ {
+		s.found[i].Line = line
+	}
+	s.waiting = 0
 }

@@ -149,6 +149,8 @@ type Rule struct {
 	Peers  []Peer // none means every peer, of both address families
 	Ports  []Port // none means every protocol and port
 	Pos    Pos    // of the rule's first key
+	// LastLine is the line on which the last value of the rule begins.
+	LastLine int
 }
 
 // PeerKind says which of a peer's fields is set.

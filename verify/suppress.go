@@ -9,42 +9,33 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// extent is the lines of a rule, or the first line of a policy, as far as can be
-// told from where the next thing begins.
+// extent is the lines of a rule, or the first line of a policy.
 type extent struct {
 	first, last  int // inclusive
 	policy, rule string
 }
 
-// extents returns, by file and in order of lines, where policies and rules stand.
+// holds reports whether c is about e: directly above its first line, or at the end
+// of one of its lines.
+func (e *extent) holds(c *compiler.Suppression) bool {
+	if c.Above {
+		return c.Line == e.first
+	}
+	return e.first <= c.Line && c.Line <= e.last
+}
+
+// extents returns, by file, where policies and rules stand.
 func extents(policies []*model.Policy) map[string][]extent {
 	files := map[string][]extent{}
 	for _, p := range policies {
-		es := files[p.Pos.File]
-		es = append(es, extent{first: p.Pos.Line, last: p.Pos.Line, policy: p.Ref()})
+		es := append(files[p.Pos.File], extent{first: p.Pos.Line, last: p.Pos.Line, policy: p.Ref()})
 		for _, d := range model.Directions {
-			if s := p.Section(d); s != nil {
-				es = append(es, extent{first: s.Pos.Line, last: s.Pos.Line}) // ends the rule before it
-			}
 			for i, r := range p.Rules(d) {
 				ref := model.RuleRef{Policy: p, Direction: d, Index: i}
-				es = append(es, extent{first: r.Pos.Line, policy: p.Ref(), rule: ref.String()})
+				es = append(es, extent{r.Pos.Line, max(r.Pos.Line, r.LastLine), p.Ref(), ref.String()})
 			}
 		}
 		files[p.Pos.File] = es
-	}
-	const toTheEnd = int(^uint(0) >> 1)
-	for _, es := range files {
-		slices.SortStableFunc(es, func(a, b extent) int { return cmp.Compare(a.first, b.first) })
-		next := toTheEnd
-		for i := len(es) - 1; i >= 0; i-- {
-			if es[i].rule != "" {
-				es[i].last = max(es[i].first, next-1)
-			}
-			if i > 0 && es[i-1].first < es[i].first {
-				next = es[i].first
-			}
-		}
 	}
 	return files
 }
@@ -70,7 +61,7 @@ func suppress(found []model.Finding, comments []compiler.Suppression, policies [
 			continue
 		}
 		for _, e := range files[c.Pos.File] {
-			if e.first <= c.Line && c.Line <= e.last && e.policy != "" {
+			if e.holds(&c) {
 				name := cmp.Or(e.rule, e.policy)
 				covers[about{c.Code, name}] = append(covers[about{c.Code, name}], i)
 			}
