@@ -113,8 +113,8 @@ func (p *project) apply(cmd *cobra.Command, settings map[string]any) error {
 		if f == nil {
 			return p.unknown(key, append(flagNames(root.PersistentFlags()), commandNames(root)...))
 		}
-		if key == "filename" && len(p.args) > 0 {
-			continue // paths as arguments take the place of -f
+		if key == "filename" && len(p.args) > 0 && cmd.Name() != "prove" {
+			continue // paths as arguments take the place of -f; prove tells which are policies
 		}
 		if err := p.set(f, settings[key]); err != nil {
 			return err

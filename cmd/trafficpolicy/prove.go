@@ -20,9 +20,12 @@ import (
 func (c *command) proveCmd(common *commonFlags) *cobra.Command {
 	var output, outputFile string
 	cmd := &cobra.Command{
-		Use:   "prove -f POLICIES [-i INVENTORY] ASSERTIONS.yaml...",
+		Use:   "prove PATH... [-i INVENTORY]",
 		Short: "Prove or refute assertions about every packet",
 		Long: `Prove or refute assertions about every packet.
+
+PATH is a file of assertions, or policies: a file with Kubernetes objects or a
+directory. Policies can be named by -f as well.
 
 An assertion names pods, a direction, peers and ports, and the verdict that every
 such packet is to have:
@@ -41,10 +44,21 @@ matches. One that speaks of no packet is vacuous, which fails unless it says
 allowVacuous: true.
 
 All are proven: exit 0, else exit 1.`,
-		Example: `  trafficpolicy prove -f policies/ assertions.yaml
+		Example: `  trafficpolicy prove policies/ assertions.yaml
   trafficpolicy prove -f policies/ -i cluster.json assertions.yaml -o junit --output-file prove.xml`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.prove(cmd.Context(), common, output, outputFile, args)
+			named := slices.Concat(args, common.policies, common.inventory)
+			if i := slices.Index(named, "-"); i >= 0 && slices.Contains(named[i+1:], "-") {
+				return errors.New(`standard input ("-") is named more than once, want it once`)
+			}
+			paths, err := c.proveArgs(args)
+			if err != nil {
+				return err
+			}
+			if len(paths.policies) > 0 && !cmd.Flags().Changed("filename") {
+				common.policies = nil // of a project file: arguments take its place
+			}
+			return c.prove(cmd.Context(), common, output, outputFile, paths)
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the answer (text|json|junit)")
@@ -59,28 +73,25 @@ var proveForms = map[string]func(w io.Writer, p *verify.Proofs, color bool) erro
 	"junit": func(w io.Writer, p *verify.Proofs, _ bool) error { return writeProofsJUnit(w, p) },
 }
 
-func (c *command) prove(ctx context.Context, f *commonFlags, output, outputFile string, args []string) error {
+func (c *command) prove(ctx context.Context, f *commonFlags, output, outputFile string, args proveArgs) error {
 	write := proveForms[output]
 	switch {
 	case write == nil:
 		return fmt.Errorf("--output %q is not one of %s", output, strings.Join(slices.Sorted(maps.Keys(proveForms)), ", "))
-	case len(args) == 0:
+	case len(args.assertions) == 0:
 		return errors.New("nothing to prove: name files of assertions")
-	case len(f.policies)+len(f.inventory) == 0:
-		return errors.New("no policies to prove it of: name them with -f")
+	case len(args.policies)+len(f.policies)+len(f.inventory) == 0:
+		return errors.New("no policies to prove it of: name them as arguments or with -f")
 	}
 	o, err := f.options()
 	if err != nil {
 		return err
 	}
-	if slices.Contains(args, "-") && slices.Contains(slices.Concat(f.policies, f.inventory), "-") {
-		return errors.New(`standard input ("-") is named more than once, want it once`)
-	}
-	assertions, err := c.loadAssertions(ctx, args)
+	assertions, err := c.loadAssertions(ctx, args.assertions)
 	if err != nil {
 		return err
 	}
-	in, err := f.loadValid(ctx, c, nil)
+	in, err := f.loadValid(ctx, c, args.policies)
 	if err != nil {
 		return err
 	}
