@@ -79,7 +79,7 @@ func (c *command) root() *cobra.Command {
 	common.register(root)
 	root.AddCommand(
 		c.compileCmd(common),
-		c.configCmd(),
+		c.configCmd(common),
 		c.diffCmd(common),
 		c.explainCmd(),
 		c.lintCmd(common),

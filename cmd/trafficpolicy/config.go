@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -10,7 +11,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func (c *command) configCmd() *cobra.Command {
+func (c *command) configCmd(common *commonFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
 		Short: "Print the settings in force, in the form of a project file",
@@ -52,6 +53,9 @@ What the command line sets counts before it.
 					settings[sub.Name()] = section
 				}
 			}
+			if err := checkSettings(cmd.Root(), common); err != nil {
+				return err
+			}
 			text, err := yaml.Marshal(settings)
 			if err != nil {
 				return err
@@ -60,6 +64,30 @@ What the command line sets counts before it.
 			return err
 		},
 	}
+}
+
+// checkSettings refuses what lint would refuse: flags of every command, and its own.
+func checkSettings(root *cobra.Command, common *commonFlags) error {
+	lint, _, err := root.Find([]string{"lint"})
+	if err != nil {
+		return err
+	}
+	f := lintFlags{commonFlags: common}
+	var errs []error
+	text := func(name string) string {
+		v, err := lint.Flags().GetString(name)
+		errs = append(errs, err)
+		return v
+	}
+	list := func(name string) []string {
+		v, err := lint.Flags().GetStringSlice(name)
+		errs = append(errs, err)
+		return v
+	}
+	f.output, f.failOn, f.baseline, f.poseidon = text("output"), text("fail-on"), text("baseline"), text("poseidon-version")
+	f.only, f.disable = list("only"), list("disable")
+	_, _, err = f.options(nil)
+	return errors.Join(append(errs, err)...)
 }
 
 // collect adds the values of fs that a project file may set and that are not empty.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"sigs.k8s.io/yaml"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 )
@@ -72,12 +72,25 @@ func applyProject(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	var settings map[string]any
-	if err := yaml.UnmarshalStrict(text, &settings); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	var document yaml.Node
+	if err := yaml.Unmarshal(text, &document); err != nil {
+		return fmt.Errorf("%s%s", path, yamlProblem(err))
+	}
+	if len(document.Content) == 0 { // empty, or comments alone
+		return nil
 	}
 	p := project{path: path, args: args}
-	return p.apply(cmd, settings)
+	return p.apply(cmd, document.Content[0])
+}
+
+// yamlProblem returns what a YAML library says, such as "yaml: line 3: did not find
+// ...", as what follows the name of a file.
+func yamlProblem(err error) string {
+	text, _, _ := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: "), "\n")
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		return ":" + strings.Replace(rest, ": ", ": not YAML: ", 1)
+	}
+	return ": not YAML: " + text
 }
 
 // project is one project file being applied.
@@ -86,97 +99,176 @@ type project struct {
 	args []string // of the command line
 }
 
-// apply walks the settings in order of their keys: flags of every command at the
-// top, flags of one command in a section of its name.
-func (p *project) apply(cmd *cobra.Command, settings map[string]any) error {
+// setting is a key of the project file with its value.
+type setting struct {
+	name       string // with its section
+	key, value *yaml.Node
+}
+
+// apply walks the settings: flags of every command at the top, flags of one
+// command in a section of its name. What is null is as if it were not there.
+func (p *project) apply(cmd *cobra.Command, n *yaml.Node) error {
 	root := cmd.Root()
-	for _, key := range sortedKeys(settings) {
-		if section, ok := settings[key].(map[string]any); ok {
-			sub, _, err := root.Find([]string{key})
-			if err != nil || sub == root {
-				return p.unknown(key, commandNames(root))
+	settings, err := p.mapping(n, "", "a mapping of settings")
+	if err != nil {
+		return err
+	}
+	for _, s := range settings {
+		if f := root.PersistentFlags().Lookup(s.name); f != nil {
+			if s.name == "filename" && len(p.args) > 0 && cmd.Name() != "prove" {
+				continue // paths as arguments take the place of -f; prove tells which are policies
 			}
-			for _, name := range sortedKeys(section) {
-				f := sub.LocalNonPersistentFlags().Lookup(name)
-				if f == nil || slices.Contains(neverDefault, name) {
-					return p.unknown(key+"."+name, flagNames(sub.LocalNonPersistentFlags()))
-				}
-				if sub == cmd {
-					if err := p.set(f, section[name]); err != nil {
-						return err
-					}
-				}
+			if err := p.set(f, s); err != nil {
+				return err
 			}
 			continue
 		}
-		f := root.PersistentFlags().Lookup(key)
-		if f == nil {
-			return p.unknown(key, append(flagNames(root.PersistentFlags()), commandNames(root)...))
+		sub, _, err := root.Find([]string{s.name})
+		if err != nil || !slices.Contains(commandNames(root), s.name) {
+			return p.unknown(s, append(flagNames(root.PersistentFlags()), commandNames(root)...))
 		}
-		if key == "filename" && len(p.args) > 0 && cmd.Name() != "prove" {
-			continue // paths as arguments take the place of -f; prove tells which are policies
-		}
-		if err := p.set(f, settings[key]); err != nil {
+		if err := p.section(cmd, sub, s); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (p *project) unknown(key string, known []string) error {
-	slices.Sort(known)
-	last := key[strings.LastIndexByte(key, '.')+1:]
-	if near := compiler.Nearest(last, known); len(near) > 0 {
-		return fmt.Errorf("%s: unknown setting %q, did you mean %q?", p.path, key, near[0])
+// section reads the settings of sub, and applies them if that is cmd.
+func (p *project) section(cmd, sub *cobra.Command, of setting) error {
+	settings, err := p.mapping(of.value, of.name+".", "a mapping of flags of "+sub.Name())
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("%s: unknown setting %q (settings are %s)", p.path, key, strings.Join(known, ", "))
-}
-
-// set gives f the value v, a scalar or a list of them, unless the command line
-// has set it.
-func (p *project) set(f *pflag.Flag, v any) error {
-	if f.Changed {
-		return nil
-	}
-	values, ok := v.([]any)
-	if !ok {
-		values = []any{v}
-	}
-	var texts []string
-	for _, x := range values {
-		switch x.(type) {
-		case string, bool, float64:
-		default:
-			return fmt.Errorf("%s: %s: %v is not a string, number or boolean", p.path, f.Name, x)
+	for _, s := range settings {
+		name := s.key.Value
+		f := sub.LocalNonPersistentFlags().Lookup(name)
+		if f == nil || slices.Contains(neverDefault, name) {
+			return p.unknown(s, flagNames(sub.LocalNonPersistentFlags()))
 		}
-		s := fmt.Sprint(x)
-		if slices.Contains(pathFlags, f.Name) && s != "-" && !filepath.IsAbs(s) {
-			s = filepath.Join(filepath.Dir(p.path), s)
+		if sub != cmd { // it is only looked at
+			continue
 		}
-		texts = append(texts, s)
-	}
-	if list, ok := f.Value.(pflag.SliceValue); ok {
-		if err := list.Replace(texts); err != nil {
-			return fmt.Errorf("%s: %s: %w", p.path, f.Name, err)
+		if err := p.set(f, s); err != nil {
+			return err
 		}
-		return nil
-	}
-	if len(texts) != 1 {
-		return fmt.Errorf("%s: %s takes one value", p.path, f.Name)
-	}
-	if err := f.Value.Set(texts[0]); err != nil {
-		return fmt.Errorf("%s: %s: %w", p.path, f.Name, err)
 	}
 	return nil
 }
 
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
+// mapping returns the settings of a mapping, none of null.
+func (p *project) mapping(n *yaml.Node, section, want string) (out []setting, err error) {
+	n = valueOf(n)
+	if isNullNode(n) {
+		return nil, nil
 	}
-	slices.Sort(keys)
-	return keys
+	if n.Kind != yaml.MappingNode {
+		return nil, p.errorf(n, "%s%s, want %s", quotedSection(section), describeNode(n), want)
+	}
+	seen := map[string]int{}
+	for i := 0; i < len(n.Content); i += 2 {
+		s := setting{section + n.Content[i].Value, n.Content[i], valueOf(n.Content[i+1])}
+		if line := seen[s.name]; line > 0 {
+			return nil, p.errorf(s.key, "setting %q stands twice, first on line %d", s.name, line)
+		}
+		seen[s.name] = s.key.Line
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func quotedSection(section string) string {
+	if section == "" {
+		return "the file is "
+	}
+	return fmt.Sprintf("%q is ", strings.TrimSuffix(section, "."))
+}
+
+// valueOf follows an alias.
+func valueOf(n *yaml.Node) *yaml.Node {
+	for n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	return n
+}
+
+func isNullNode(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// describeNode says what a value is.
+func describeNode(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case isNullNode(n):
+		return "null"
+	}
+	return fmt.Sprintf("%q", n.Value)
+}
+
+func (p *project) errorf(at *yaml.Node, format string, args ...any) error {
+	return fmt.Errorf("%s:%d:%d: %w", p.path, at.Line, at.Column, fmt.Errorf(format, args...))
+}
+
+func (p *project) unknown(s setting, known []string) error {
+	slices.Sort(known)
+	if near := compiler.Nearest(s.key.Value, known); len(near) > 0 {
+		return p.errorf(s.key, "unknown setting %q, did you mean %q?", s.name, near[0])
+	}
+	return p.errorf(s.key, "unknown setting %q (settings are %s)", s.name, strings.Join(known, ", "))
+}
+
+// set gives f the value of s, a scalar or for a list of values also a list, unless
+// the command line has set it. A value is checked all the same.
+func (p *project) set(f *pflag.Flag, s setting) error {
+	list, many := f.Value.(pflag.SliceValue)
+	values := []*yaml.Node{s.value}
+	switch {
+	case isNullNode(s.value):
+		return nil
+	case many && s.value.Kind == yaml.SequenceNode:
+		values = s.value.Content
+	}
+	var texts []string
+	for _, v := range values {
+		v = valueOf(v)
+		if v.Kind != yaml.ScalarNode || isNullNode(v) || f.Value.Type() == "bool" && v.ShortTag() != "!!bool" {
+			return p.errorf(v, "%q %s %s, want %s", s.name, map[bool]string{true: "holds", false: "is"}[v != s.value], describeNode(v), wantedValue(f))
+		}
+		text := v.Value
+		if slices.Contains(pathFlags, f.Name) && text != "-" && !filepath.IsAbs(text) {
+			text = filepath.Join(filepath.Dir(p.path), text)
+		}
+		texts = append(texts, text)
+	}
+	var err error
+	switch {
+	case f.Changed:
+	case many:
+		err = list.Replace(texts)
+	default:
+		err = f.Value.Set(texts[0])
+	}
+	if err != nil {
+		return p.errorf(s.value, "%q is %s, want %s: %w", s.name, describeNode(s.value), wantedValue(f), err)
+	}
+	return nil
+}
+
+// wantedValue says what values f takes.
+func wantedValue(f *pflag.Flag) string {
+	if _, many := f.Value.(pflag.SliceValue); many {
+		return "a string or a list of strings"
+	}
+	switch t := f.Value.Type(); t {
+	case "bool":
+		return "true or false"
+	case "string":
+		return "a string"
+	default:
+		return "a value of type " + t
+	}
 }
 
 func flagNames(fs *pflag.FlagSet) []string {
