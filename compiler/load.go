@@ -35,7 +35,7 @@ type Input struct {
 	// Findings are TP001 to TP012, sorted. An error among them means that
 	// Policies or Inventory lack an object.
 	Findings []model.Finding
-	// Files counts the files that were read, standard input included.
+	// Files counts the files that were read, each once, standard input included.
 	Files int
 	// Skipped counts objects of kinds that mean nothing to policies, by kind, and
 	// under NoKind documents that are no Kubernetes objects.

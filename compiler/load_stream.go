@@ -30,7 +30,7 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 		defer f.Close()
 		r = f
 	}
-	l.in.Files++
+	l.count(in.path)
 	if err := l.stream(ctx, src, r); err != nil {
 		return fmt.Errorf("read %s: %w", src.file, err)
 	}
@@ -38,6 +38,20 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 		l.in.lines.stdin = l.stdin.text()
 	}
 	return nil
+}
+
+// count counts a file that was read, once by whatever name.
+func (l *loader) count(path string) {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if !l.counted[path] {
+		l.counted[path] = true
+		l.in.Files++
+	}
 }
 
 // stream tells JSON from YAML and takes all objects of r.

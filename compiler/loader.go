@@ -28,6 +28,7 @@ type loader struct {
 	objects  []*object
 	findings []model.Finding // that belong to no object
 	skipped  map[string]int
+	counted  map[string]bool // files of in.Files, by path
 	in       *Input
 
 	strings  map[string]string
@@ -41,6 +42,7 @@ func newLoader(o LoadOptions) (*loader, error) {
 		stdin:     stdin{r: o.Stdin},
 		open:      o.Open,
 		skipped:   map[string]int{},
+		counted:   map[string]bool{},
 		strings:   map[string]string{},
 		checked:   map[checkedString]bool{},
 		portMaps:  map[string]map[model.NamedPort]uint16{},

@@ -3,6 +3,8 @@ package verify
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -17,10 +19,12 @@ func broadSelectors(_ context.Context, a *Analysis) ([]model.Finding, error) {
 			continue
 		}
 		var what string
-		switch len(selectorKeys(&p.Selector)) {
-		case 0:
+		switch keys := selectorKeys(&p.Selector); {
+		case len(keys) == 0:
 			what = "every pod of namespace " + p.Namespace
-		case 1:
+		case len(keys) == 1 && len(p.Selector.MatchLabels)+len(p.Selector.MatchExpressions) > 1: // asked twice
+			what = "pods by one label alone, " + slices.Collect(maps.Keys(keys))[0]
+		case len(keys) == 1:
 			what = fmt.Sprintf("pods by one label alone, %s", compiler.NewSelector(&p.Selector))
 		default:
 			continue

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -94,6 +95,12 @@ func (p *prover) hypotheticalPods(a *compiler.Assertion) ([]*provenPods, error) 
 	var out []*provenPods
 	add := func(ps ...*model.Policy) error {
 		minimal, err := possible.Minimal(ps...)
+		var many *pods.TooManyError
+		if errors.As(err, &many) { // self is no policy that the user has seen
+			named := *many
+			named.Policies = slices.DeleteFunc(slices.Clone(many.Policies), func(ref string) bool { return ref == self.Ref() })
+			err = &named
+		}
 		if err != nil {
 			return fmt.Errorf("assertion %q: %w", a.Name, err)
 		}

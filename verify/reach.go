@@ -16,10 +16,13 @@ type Reach struct {
 	Groups []ReachGroup `json:"groups"`
 	// Flows are what is open, by source: between groups, and between a group and
 	// addresses. What no policy governs at either end is open and left out, unless
-	// it was asked for by a filter on either end.
+	// both ends were asked for.
 	Flows []ReachFlow `json:"flows"`
 	// Open are the groups that no policy governs.
 	Open []int `json:"open"`
+	// OpenShown reports that Flows has the traffic between two ends that no policy
+	// governs, too.
+	OpenShown bool `json:"-"`
 	// NoAddress are the pods that the question would be about, had they an address
 	// of Families: NAMESPACE/POD, in the order of namespace and name. Nothing is
 	// said of them, and they are in no group.
@@ -73,7 +76,7 @@ func FindReach(ctx context.Context, in *compiler.Input, o ReachOptions) (*Reach,
 	if err := r.lookUp(ctx); err != nil {
 		return nil, err
 	}
-	out := &Reach{Groups: []ReachGroup{}, Flows: []ReachFlow{}, Open: []int{}, NoAddress: append([]string{}, r.noAddress...)}
+	out := &Reach{Groups: []ReachGroup{}, Flows: []ReachFlow{}, Open: []int{}, OpenShown: r.narrow(), NoAddress: append([]string{}, r.noAddress...)}
 	for _, f := range r.families {
 		out.Families = append(out.Families, f.String())
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"go4.org/netipx"
@@ -31,6 +32,11 @@ func newReachFilter(s string, in *compiler.Input, r *compiler.Resolver, src bool
 	if p, ok := parseAddresses(s); ok {
 		return addressFilter(p)
 	}
+	if addr, bits, ok := strings.Cut(s, "/"); ok {
+		if a, err := netip.ParseAddr(addr); err == nil {
+			return nil, fmt.Errorf("%q is not a CIDR: /%s is no prefix length, want /0 to /%d", s, bits, a.BitLen())
+		}
+	}
 	if name, ok := compiler.NormalizeFQDN(s); ok && strings.Contains(name, ".") { // which no namespace has
 		return nameFilter(name, r, src)
 	}
@@ -55,7 +61,35 @@ func newReachFilter(s string, in *compiler.Input, r *compiler.Resolver, src bool
 			return f, nil
 		}
 	}
-	return nil, fmt.Errorf("%q is no pod of the inventory, want NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v, a CIDR, an IP address, svc:NAMESPACE/NAME or as destination a domain name", s)
+	return nil, f.unknown(s, in.Inventory.Pods)
+}
+
+// unknown says what is wrong with a filter s that no pod passes.
+func (f *reachFilter) unknown(s string, pods []*model.Pod) error {
+	var namespaces, refs []string
+	for _, p := range pods {
+		namespaces, refs = append(namespaces, p.Namespace), append(refs, p.Ref())
+	}
+	msg, near := fmt.Sprintf("pod %q is not in the inventory", s), []string(nil)
+	switch {
+	case !slices.Contains(namespaces, f.namespace):
+		msg = fmt.Sprintf("namespace %q has no pod in the inventory", f.namespace)
+		near = nearestOf(f.namespace, namespaces)
+	case f.pod == "":
+		return fmt.Errorf("%q: no pod of namespace %q in the inventory has these labels", s, f.namespace)
+	default:
+		near = nearestOf(s, refs)
+	}
+	if len(near) > 0 {
+		return fmt.Errorf("%s, did you mean %q?", msg, near[0])
+	}
+	return fmt.Errorf("%s, want NAMESPACE, NAMESPACE/POD, NAMESPACE?k=v, a CIDR, an IP address, svc:NAMESPACE/NAME or as destination a domain name", msg)
+}
+
+// nearestOf returns which of names, which may stand there several times, are like s.
+func nearestOf(s string, names []string) []string {
+	slices.Sort(names)
+	return compiler.Nearest(s, slices.Compact(names))
 }
 
 func parseAddresses(s string) (netip.Prefix, bool) {

@@ -99,9 +99,6 @@ func listRow(p *verify.ListedPolicy) []string {
 	pods, not := "-", "-"
 	if p.Pods != nil {
 		pods, not = strconv.Itoa(len(p.Pods)), strconv.Itoa(len(p.NotEnrolled))
-		if n := len(p.NotEnrolled); n > 0 && n <= 2 {
-			not = strings.Join(p.NotEnrolled, ", ")
-		}
 	}
 	return []string{strconv.Itoa(p.Priority), p.Policy, selector, pods, not, p.Rules.String(), findingCounts(p.Findings)}
 }

@@ -79,9 +79,14 @@ var reachForms = map[string]func(w io.Writer, r *verify.Reach) error{
 
 // writeReachText writes a table, and below it which pods are not in it.
 func writeReachText(w io.Writer, r *verify.Reach) error {
-	if len(r.Flows) == 0 {
+	switch {
+	case len(r.Flows) == 0 && (r.OpenShown || len(r.Open) == 0):
 		fmt.Fprintln(w, "nothing is open")
-	} else {
+	case len(r.Flows) == 0 && len(r.Open) == len(r.Groups):
+		fmt.Fprintln(w, "everything is open")
+	case len(r.Flows) == 0:
+		fmt.Fprintln(w, "nothing is open at pods that a policy governs, everything between the others is")
+	default:
 		t, flush := newTable(w)
 		t.Header("FROM", "TO", "PORTS")
 		for i := range r.Flows {

@@ -82,7 +82,7 @@ func (t *textWriter) finding(f *model.Finding) {
 		}
 		note("packet", packet)
 	}
-	if f.Suggestion != "" {
+	if f.Suggestion != "" && !strings.HasSuffix(f.Message, "("+f.Suggestion+")") { // else it is said
 		note("help", strings.ReplaceAll(f.Suggestion, "\n", "\n"+gutter+strings.Repeat(" ", len(" = help: "))))
 	}
 	fmt.Fprintln(t.w)

@@ -38,7 +38,11 @@ type TooManyError struct {
 }
 
 func (e *TooManyError) Error() string {
-	return fmt.Sprintf("%s: %s (keys %s)", strings.Join(e.Policies, " and "), e.Reason(), shorten(e.Keys))
+	reason := fmt.Sprintf("%s (keys %s)", e.Reason(), shorten(e.Keys))
+	if len(e.Policies) == 0 {
+		return reason
+	}
+	return strings.Join(e.Policies, " and ") + ": " + reason
 }
 
 // Reason is the error without the policies and keys.
