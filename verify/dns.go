@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"go4.org/netipx"
 
@@ -80,25 +81,26 @@ type dnsSense struct {
 func newDNSSense(s *sense) *dnsSense {
 	d := &dnsSense{sense: s}
 	res := s.resolver.Peer(&kubeDNS, model.Egress)
-	prefixes := res.Prefixes
+	prefixes, here := res.Prefixes, res.Prefixes
 	if res.Unknown() { // or what it has in the cluster at hand
-		prefixes = joinPrefixes(serviceNetworks, s.a.Resolver().Peer(&kubeDNS, model.Egress).Prefixes)
+		here = s.a.Resolver().Peer(&kubeDNS, model.Egress).Prefixes
+		prefixes = joinPrefixes(serviceNetworks, here)
+		d.example, d.in = exampleDNS, kubeDNSAtoms
 	}
+	analysed := func(p netip.Prefix) bool { return slices.Contains(s.a.Families, model.FamilyOf(p.Addr())) }
 	for _, p := range prefixes {
-		if slices.Contains(s.a.Families, model.FamilyOf(p.Addr())) {
+		if analysed(p) {
 			d.kube = append(d.kube, p)
 		}
 	}
-	switch {
-	case res.Unknown():
-		d.example, d.in = exampleDNS, kubeDNSAtoms
-		return d
-	case len(d.kube) == 0:
+	if slices.ContainsFunc(here, func(p netip.Prefix) bool { return analysed(p) && p.Contains(d.example) }) {
 		return d
 	}
-	d.example = d.kube[0].Addr()
+	if i := slices.IndexFunc(here, analysed); i >= 0 { // what is known is what simulate takes
+		d.example = here[i].Addr()
+	}
 	for _, a := range s.clusterIPs(kubeDNS.Service) {
-		if slices.ContainsFunc(d.kube, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		if slices.ContainsFunc(here, func(p netip.Prefix) bool { return analysed(p) && p.Contains(a) }) {
 			d.example = a // what pods ask
 			break
 		}
@@ -303,7 +305,8 @@ func (d *dnsSense) kubeDNSPart(r *model.ListRule) (peers []model.ListPeer) {
 }
 
 // findNeed sets s.need: the first rule that allows a name or a public address,
-// where it is the first match of some such packet.
+// where it is the first match of some such packet, and of some packet also where
+// the known addresses of names are all that they have.
 func (d *dnsSense) findNeed(s *dnsState) {
 	// Every fqdn is an unknown set here, also one whose addresses are known; nothing
 	// else that is not known has any address.
@@ -318,12 +321,24 @@ func (d *dnsSense) findNeed(s *dnsState) {
 	aside := model.ListRule{Action: model.Deny, L4: model.EveryL4, Peers: []model.ListPeer{{Index: -1, Prefixes: notPublic}}}
 	list.Rules = slices.Insert(list.Rules[:last], 0, aside)
 	found := space.Analyse(list, d.a.Families...)
+	reached := sync.OnceValue(func() *space.Analysis {
+		known := d.resolver.RuleList(s.at.policies, model.Egress, compiler.ForAnalysis)
+		known.Rules = known.Rules[:last]
+		return space.Analyse(known, d.a.Families...)
+	})
 	for i := range list.Rules {
-		if found.Rules[i].Live && list.Rules[i].Action.Allows() {
-			s.need = list.Rules[i].Ref
-			return
+		r := &list.Rules[i]
+		if !found.Rules[i].Live || !r.Action.Allows() || hasKnownName(r) && !reached().Rules[i-1].Live {
+			continue
 		}
+		s.need = r.Ref
+		return
 	}
+}
+
+// hasKnownName reports whether r, of a list for artifacts, has a name with addresses.
+func hasKnownName(r *model.ListRule) bool {
+	return slices.ContainsFunc(r.Peers, func(p model.ListPeer) bool { return p.Atom != "" && len(p.Prefixes) > 0 })
 }
 
 // mayNeedNames reports whether r allows a name or a public address.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -136,6 +137,20 @@ func TestNoDNS(t *testing.T) {
 	}
 }
 
+// TestNoDNSOfDeadName has a name with known addresses: a rule that no packet
+// reaches needs none.
+func TestNoDNSOfDeadName(t *testing.T) {
+	for _, c := range []securityCase{
+		{"its only address is denied before", "tp a/p 100 app=web\n  egress deny 47.1.2.3/32\n  egress allow fqdn:x.example", nil},
+		{"another address is", "tp a/p 100 app=web\n  egress deny 47.1.2.4/32\n  egress allow fqdn:x.example", []string{noKubeDNS}},
+		{"a live one is behind it", "tp a/p 100 app=web\n  egress deny 47.1.2.3/32\n  egress allow fqdn:x.example\n  egress allow fqdn:y.example", []string{noKubeDNS}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.check(t, model.NoDNS, &compiler.Input{}, compiler.Options{Resolve: map[string][]netip.Addr{"x.example": addr("47.1.2.3")}})
+		})
+	}
+}
+
 func TestNoDNSByDirection(t *testing.T) {
 	c := securityCase{policies: "tp a/p 100 app=web\n  ingress allow 0.0.0.0/0\ntp a/q 100 app=db\n  egress allow fqdn:x.example",
 		want: []string{"always TrafficPolicy/a/q: a?app=db > 172.21.0.10 UDP/53"}}
@@ -171,6 +186,10 @@ func TestNoDNSInInventory(t *testing.T) {
 			[]string{"inventory TrafficPolicy/a/p: a/w0 > 172.21.0.10 UDP/53"}}, nil},
 		{securityCase{"it is not private", "tp a/p 100 app=web\n  egress deny 10.0.0.0/8,172.16.0.0/12,192.168.0.0/16\n  egress allow 0.0.0.0/0", nil}, func(i *model.Inventory) {
 			i.Services[0].ClusterIPs = addr("11.0.0.10")
+		}},
+		{securityCase{"it is not private, and denied by name", "tp a/p 100 app=web\n  egress reject service:kube-system/kube-dns\n  egress allow 100.100.100.200/32\n  egress allow 0.0.0.0/0",
+			[]string{"always TrafficPolicy/a/p: a?app=web > 8.9.9.9 UDP/53"}}, func(i *model.Inventory) {
+			i.Services[0].ClusterIPs = addr("8.9.9.9")
 		}},
 		{securityCase{"no such pod", private, nil}, func(i *model.Inventory) { i.Pods[0].Labels = labels("app", "db") }},
 		{securityCase{"no pod enrolled", private, nil}, func(i *model.Inventory) { i.Pods[0].Enrolled = false }},
