@@ -18,12 +18,22 @@ type override struct {
 	allow, deny model.RuleRef
 	packet      space.Packet
 	size        addresses // of the block around packet
+	// shared reports that another allow takes packet where its name does not hold
+	// the address: simulate may then name that one.
+	shared bool
 }
 
 // compare orders overrides of one denial by how much their packets tell, as
 // mostSpecific does.
 func (o *override) compare(p *override) int {
-	return cmp.Or(cmp.Compare(len(o.packet.In), len(p.packet.In)), o.size.compare(p.size))
+	return cmp.Or(cmp.Compare(len(o.packet.In), len(p.packet.In)), cmp.Compare(b2i(o.shared), b2i(p.shared)), o.size.compare(p.size))
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // overrideFinder looks for overrides. It is safe for concurrent use, but for settle.
@@ -160,22 +170,23 @@ type overrideCells struct {
 // Which addresses a name has that is not known is not guessed. It counts where any
 // would do, since each of the two rules is of the name itself, or of every address.
 func (c *overrideCells) compare(x, y *space.Cell, l4 model.L4Range) {
-	c.add(x.Rule, y.Rule, space.Packet{Addr: c.first, L4: l4.First})
+	c.add(x.Rule, y.Rule, space.Packet{Addr: c.first, L4: l4.First}, false)
 	eachAtom(x, y, func(atom model.Atom, a, b int32) {
 		if a != space.NoRule && b != space.NoRule && c.fits(c.list.Rules[a].Ref, atom) && c.fits(c.refs[b], atom) {
-			c.add(a, b, space.Packet{Addr: c.first, L4: l4.First, In: []model.Atom{atom}})
+			shared := x.Rule != a && x.Rule != space.NoRule && c.list.Rules[x.Rule].Action.Allows()
+			c.add(a, b, space.Packet{Addr: c.first, L4: l4.First, In: []model.Atom{atom}}, shared)
 		}
 	})
 }
 
 // add notes that rule a of the pod decides p, and rule b of the others would.
-func (c *overrideCells) add(a, b int32, p space.Packet) {
+func (c *overrideCells) add(a, b int32, p space.Packet, shared bool) {
 	if a == space.NoRule || b == space.NoRule {
 		return
 	}
 	allow, deny := c.list.Rules[a].Ref, c.refs[b]
 	if isExemption(allow) && !deny.Rule().Action.Allows() && !c.settled[deny] {
-		c.out = append(c.out, override{allow, deny, p, c.size})
+		c.out = append(c.out, override{allow, deny, p, c.size, shared})
 	}
 }
 
