@@ -5,6 +5,7 @@ package kerneltest
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"net"
 	"net/netip"
 	"slices"
@@ -319,6 +320,40 @@ func withOptions(b []byte) []byte {
 	b[6] = destination
 	binary.BigEndian.PutUint16(b[4:], uint16(len(b)-40))
 	return b
+}
+
+// TestSCTPFirst: an INIT opens an association. What else comes first is invalid for
+// connection tracking; hooks on interfaces judge it as they judge an INIT.
+func TestSCTPFirst(t *testing.T) {
+	const data, initiation, selective, abort = 0, 1, 3, 6 // chunks (RFC 9260, 3.2)
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", goodOut))
+		var shots []shot
+		for f := range clientIP {
+			for _, chunk := range []byte{data, initiation, selective, abort} {
+				for _, dst := range []netip.Addr{goodIP[f], badIP[f]} {
+					p := udp(clientIP[f], dst, 80)
+					p.Proto = model.IPProtoSCTP
+					pass := dst == goodIP[f] && (chunk == initiation || w.Backend.Interfaces)
+					s := w.one(fmt.Sprintf("chunk %d", chunk), w.client, p, pass)
+					withChunk(s.bytes[0][[]int{20, 40}[f]:], chunk)
+					shots = append(shots, s)
+				}
+			}
+		}
+		w.fire(shots)
+	})
+}
+
+// withChunk makes the chunk of an SCTP packet, an INIT, another one.
+func withChunk(b []byte, chunk byte) {
+	const initiation = 1
+	b[12] = chunk
+	if chunk != initiation {
+		b[7] = 1 // of the verification tag, which is zero with an INIT alone
+	}
+	clear(b[8:12])
+	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // TestForeignSourceAtOutput: what leaves the node's own output hook with a source
