@@ -68,7 +68,7 @@ the exit is 2 whatever was found, unless --only or --disable leaves its codes ou
   trafficpolicy lint policies/ -i cluster.json --fail-on warning
   trafficpolicy lint policies/ -o sarif --output-file findings.sarif
   trafficpolicy lint policies/ --write-baseline baseline.json
-  trafficpolicy lint policies/ --fix --dry-run | git apply`,
+  trafficpolicy lint policies/ --fix --dry-run | git apply --allow-empty`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.lint(cmd, f, args) },
 	}
 	p := cmd.Flags()
@@ -154,7 +154,10 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 		}
 		in, r = plan.Input, plan.Report
 		if f.dryRun {
-			write = plan.WritePatch
+			write = func(w io.Writer) error { return plan.WritePatch(w, places.root) }
+			if !plan.Below(places.dir) && plan.Below(places.root) {
+				c.warnf("the patch is for the root of the repository, %s: git apply leaves out what is not below the folder that it runs in", places.root)
+			}
 		}
 	}
 	c.warnLint(in, r)

@@ -26,7 +26,8 @@ func repositoryRoot(dir string) string {
 // from its root. The same file has one name, however the command line names it.
 type places struct {
 	dir  string   // the working directory
-	base []string // what names begin at, the first that holds the file
+	root string   // of the repository, without one the working directory
+	base []string // root by all its names
 }
 
 func newPlaces() (*places, error) {
@@ -34,12 +35,12 @@ func newPlaces() (*places, error) {
 	if err != nil {
 		return nil, err
 	}
-	root := repositoryRoot(dir)
-	if root == "" {
-		root = dir
+	p := &places{dir: dir, root: repositoryRoot(dir)}
+	if p.root == "" {
+		p.root = dir
 	}
-	p := &places{dir: dir, base: []string{root}}
-	if real, err := filepath.EvalSymlinks(root); err == nil && real != root {
+	p.base = []string{p.root}
+	if real, err := filepath.EvalSymlinks(p.root); err == nil && real != p.root {
 		p.base = append(p.base, real)
 	}
 	return p, nil

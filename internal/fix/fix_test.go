@@ -280,7 +280,7 @@ func TestPatch(t *testing.T) {
 				t.Fatalf("%d files change, want %d: %q", len(p.Files), len(files), p.Kept)
 			}
 			var patch bytes.Buffer
-			if err := p.WritePatch(&patch); err != nil {
+			if err := p.WritePatch(&patch, "."); err != nil {
 				t.Fatal(err)
 			}
 			cmd := exec.Command(program, apply[1:]...)
