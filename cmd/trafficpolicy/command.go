@@ -53,7 +53,7 @@ func (c *command) Main(args []string) int {
 	case err == errUnchecked:
 		return exitUsage
 	}
-	fmt.Fprintf(c.Stderr, "trafficpolicy: %v\n", err)
+	fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", errorText(err))
 	if errors.Is(err, errFailed) {
 		return exitFailed
 	}

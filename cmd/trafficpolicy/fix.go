@@ -43,7 +43,7 @@ func (c *command) fix(ctx context.Context, f *lintFlags, in *compiler.Input, r *
 	}
 	for i := range plan.Files {
 		if plan.Files[i].Empty() {
-			c.warnf("%s holds nothing any more", plan.Files[i].Path)
+			c.warnf("%s holds nothing any more", model.Printable(plan.Files[i].Path))
 		}
 	}
 	fmt.Fprintf(c.Stderr, "%s %s in %s, left: %s\n", did, removedCount(plan.Removed), count(len(plan.Files), "file", "files"),

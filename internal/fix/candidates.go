@@ -144,7 +144,7 @@ func (m *maker) keep(format string, args ...any) { m.kept[fmt.Sprintf(format, ar
 func (m *maker) candidate(pos model.Pos, field string) (candidate, bool) {
 	file, err := m.file(pos.File)
 	if err != nil {
-		m.keep("%s stays as it is: %v", pos.File, err)
+		m.keep("%s stays as it is: %v", model.Printable(pos.File), err)
 		return candidate{}, false
 	}
 	return candidate{file: file, place: edit.Place{Line: pos.Line, Column: pos.Column, Field: field}}, true

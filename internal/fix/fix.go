@@ -170,7 +170,7 @@ func (m *maker) edit(ctx context.Context, in *compiler.Input, r *verify.Report) 
 			}
 			i := slices.IndexFunc(c.with, func(f *File) bool { return slices.Contains(bad, f) })
 			if i >= 0 && !c.Again {
-				m.keep("%s: %s stays, as it does in the copy in %s", c.Pos, c.Name, c.with[i].Path)
+				m.keep("%s: %s stays, as it does in the copy in %s", c.Pos, c.Name, model.Printable(c.with[i].Path))
 			}
 			return i >= 0
 		})
