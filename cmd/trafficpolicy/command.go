@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,11 @@ func newCommand() *command {
 func (c *command) Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	return c.run(ctx, args)
+}
+
+// run is Main until ctx ends.
+func (c *command) run(ctx context.Context, args []string) int {
 	root := c.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -52,6 +58,8 @@ func (c *command) Main(args []string) int {
 		return exitFailed
 	case err == errUnchecked:
 		return exitUsage
+	case errors.Is(err, context.Canceled):
+		err = errors.New("interrupted")
 	}
 	fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", errorText(err))
 	if errors.Is(err, errFailed) {
@@ -89,5 +97,38 @@ func (c *command) root() *cobra.Command {
 		c.simulateCmd(common),
 		c.versionCmd(),
 	)
+	refuseShells(root)
 	return root
+}
+
+// refuseShells has "completion SHELL" fail for a shell that cobra does not know,
+// in place of printing help.
+func refuseShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		panic(err) // cobra has just made it
+	}
+	cmd.Args = nil
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		var shells []string
+		for _, sub := range cmd.Commands() {
+			shells = append(shells, sub.Name())
+		}
+		return fmt.Errorf("there is no completion for %q, want one of %s", args[0], strings.Join(shells, ", "))
+	}
+}
+
+// wantArgs returns a check for one argument for each of names, which says what to
+// give otherwise.
+func wantArgs(what string, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return fmt.Errorf("%s takes %s, %s: %s given", cmd.Name(), strings.Join(names, " and "), what, count(len(args), "argument is", "arguments are"))
+	}
 }
