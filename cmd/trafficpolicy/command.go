@@ -48,6 +48,7 @@ func (c *command) Main(args []string) int {
 
 // run is Main until ctx ends.
 func (c *command) run(ctx context.Context, args []string) int {
+	c.Stdin = &interruptible{ctx: ctx, r: c.Stdin}
 	root := c.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
