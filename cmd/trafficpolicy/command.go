@@ -98,29 +98,9 @@ func (c *command) root() *cobra.Command {
 		c.simulateCmd(common),
 		c.versionCmd(),
 	)
+	completeFlags(root)
 	refuseShells(root)
 	return root
-}
-
-// refuseShells has "completion SHELL" fail for a shell that cobra does not know,
-// in place of printing help.
-func refuseShells(root *cobra.Command) {
-	root.InitDefaultCompletionCmd()
-	cmd, _, err := root.Find([]string{"completion"})
-	if err != nil {
-		panic(err) // cobra has just made it
-	}
-	cmd.Args = nil
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return cmd.Help()
-		}
-		var shells []string
-		for _, sub := range cmd.Commands() {
-			shells = append(shells, sub.Name())
-		}
-		return fmt.Errorf("there is no completion for %q, want one of %s", args[0], strings.Join(shells, ", "))
-	}
 }
 
 // wantArgs returns a check for one argument for each of names, which says what to
