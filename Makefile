@@ -30,7 +30,7 @@ deps: ## Install what demo and tests need from the system (nftables, iproute2), 
 	@scripts/deps
 
 test: deps ## Run all tests; those that need a kernel run when root
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 test-kernel: deps ## Run the tests that need a kernel; a skip is a failure
 	TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 $(KERNEL_PKGS)

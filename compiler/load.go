@@ -32,6 +32,9 @@ type Input struct {
 	Inventory *model.Inventory
 	// InventoryGiven reports inventory mode: LoadOptions.Inventory was not empty.
 	InventoryGiven bool
+	// VersionGiven reports that TP012 was looked for: LoadOptions.PoseidonVersion was
+	// not empty.
+	VersionGiven bool
 	// Findings are TP001 to TP012, sorted. An error among them means that
 	// Policies or Inventory lack an object.
 	Findings []model.Finding

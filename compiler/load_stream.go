@@ -32,7 +32,7 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 	}
 	l.count(in.path)
 	if err := l.stream(ctx, src, r); err != nil {
-		return fmt.Errorf("read %s: %w", src.file, err)
+		return fmt.Errorf("read %s: %w", model.Printable(src.file), err)
 	}
 	if in.path == "-" {
 		l.in.lines.stdin = l.stdin.text()

@@ -47,7 +47,7 @@ func newLoader(o LoadOptions) (*loader, error) {
 		checked:   map[checkedString]bool{},
 		portMaps:  map[string]map[model.NamedPort]uint16{},
 	}
-	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, Skipped: l.skipped, inInventory: map[*model.Policy]bool{}}
+	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, VersionGiven: o.PoseidonVersion != "", Skipped: l.skipped, inInventory: map[*model.Policy]bool{}}
 	if l.open == nil {
 		l.open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}

@@ -140,7 +140,7 @@ func (r *Report) suppress(o *LintOptions, in *compiler.Input) {
 	}
 	for i := range unused {
 		c := &unused[i]
-		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code)) && (len(o.Resolve) > 0 || c.Code != model.FQDNOverlap) &&
+		looked := o.wants(c.Code) && (in.InventoryGiven || !needsInventory(c.Code)) && (len(o.Resolve) > 0 || c.Code != model.FQDNOverlap) && (in.VersionGiven || c.Code != model.NewerField) &&
 			!slices.ContainsFunc(r.Unchecked, func(u Unchecked) bool { return u.about(c.Code) })
 		if known := c.Code.Info().Code != ""; !known || looked {
 			r.Findings = append(r.Findings, model.NewFinding(model.UnusedSuppression, c.Pos, unusedMessage(c)))

@@ -356,7 +356,7 @@ func TestCheckVisitsOnce(t *testing.T) {
 // TestMutations changes bytes of artifacts: what Check then takes has the same
 // shape as a graph, and can be walked, written down, placed and restored.
 func TestMutations(t *testing.T) {
-	programs := []*Artifact{emit(t, sample()), emit(t, samplePod()), emit(t, one(class("a", hosts(300), nil)))}
+	programs := []*bundle.Bundle{emit(t, sample()), emit(t, samplePod()), emit(t, one(class("a", hosts(300), nil)))}
 	rng := rand.New(rand.NewPCG(1, 2))
 	taken := 0
 	for i := range 10_000 {
@@ -492,7 +492,7 @@ func FuzzCheck(f *testing.F) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, a := range []*Artifact{emit(f, one(class("a", nil, nil))), emit(f, samplePod())} {
+	for _, a := range []*bundle.Bundle{emit(f, one(class("a", nil, nil))), emit(f, samplePod())} {
 		f.Add(a.Files[0].Data, a.Files[1].Data)
 	}
 	f.Fuzz(func(t *testing.T, graph, text []byte) {

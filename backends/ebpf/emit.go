@@ -5,24 +5,17 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Artifact is a program as a decision graph.
-type Artifact struct {
-	// Manifest lacks Tool, Sequence and what follows from the files.
-	Manifest bundle.Manifest
-	Files    []bundle.File
-}
-
-// Emit writes p as the files of a bundle. It returns a [*LimitError] where p does
+// Emit writes p as a bundle whose manifest lacks Tool, Sequence and what follows from
+// the files. It returns a [*LimitError] where p does
 // not fit in a graph, and a *space.LimitError where a rule list has too many
 // decisions.
-func Emit(p *compiler.Program) (*Artifact, error) {
+func Emit(p *compiler.Program) (*bundle.Bundle, error) {
 	e, err := build(p)
 	if err != nil {
 		return nil, err
@@ -31,10 +24,10 @@ func Emit(p *compiler.Program) (*Artifact, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Artifact{e.manifest(), []bundle.File{
-		{Name: GraphFile, Data: e.bytes()},
-		{Name: TablesFile, Data: tables},
-	}}, nil
+	return &bundle.Bundle{
+		Manifest: bundle.Describe(p, bundle.EBPF, e.rules, e.intervals),
+		Files:    []bundle.File{{Name: GraphFile, Data: e.bytes()}, {Name: TablesFile, Data: tables}},
+	}, nil
 }
 
 // emitter holds a graph while it is written.
@@ -76,17 +69,16 @@ func newEmitter(p *compiler.Program) *emitter {
 	e := &emitter{
 		writer: newWriter(), p: p, pod: p.Target.Pod != "",
 		rules: map[string]bundle.Rule{}, deciders: map[string]uint32{}, chains: map[string]uint32{},
-		roots: map[listKey]Ref{},
+		roots: map[listKey]Ref{}, defaults: bundle.Defaults(p),
 	}
 	e.pods()
-	e.defaultDenies()
 	return e
 }
 
 // pods fills in the tables and numbers the records, which stand behind the header.
 func (e *emitter) pods() {
 	t := &e.tables
-	*t = Tables{Schema: tablesSchema, Scope: string(e.scope()), NodeAddrs: []netip.Addr{}, Pods: []Pod{}, Deciders: []string{}, Chains: [][]Link{}}
+	*t = Tables{Schema: tablesSchema, Scope: string(bundle.ScopeOf(e.p)), NodeAddrs: []netip.Addr{}, Pods: []Pod{}, Deciders: []string{}, Chains: [][]Link{}}
 	t.NodeAddrs = append(t.NodeAddrs, e.p.NodeAddrs...)
 	n := uint32(0)
 	for _, p := range e.p.Pods {
@@ -101,33 +93,6 @@ func (e *emitter) pods() {
 	if e.err == nil {
 		e.words[HeaderRecords], e.words[HeaderRecordsLen] = slot, n
 	}
-}
-
-func (e *emitter) scope() bundle.Scope {
-	if e.pod {
-		return bundle.ScopePod
-	}
-	return bundle.ScopeNode
-}
-
-// defaultDenies lists the default deny of each class and direction.
-func (e *emitter) defaultDenies() {
-	for c := range e.p.Classes {
-		refs := policyRefs(&e.p.Classes[c])
-		for _, d := range model.Directions {
-			id := bundle.ID(bundle.DefaultName(d.String(), refs))
-			e.defaults = append(e.defaults, bundle.Default{ID: id, Class: c, Direction: d.String(), Policies: refs})
-		}
-	}
-}
-
-// policyRefs returns the names of the policies that select class c, in order.
-func policyRefs(c *compiler.ProgramClass) []string {
-	refs := make([]string, len(c.Policies))
-	for i, p := range c.Policies {
-		refs[i] = p.Ref()
-	}
-	return refs
 }
 
 // records writes the record of each address.
@@ -183,32 +148,4 @@ func (e *emitter) local(f model.Family) Ref {
 		in = append(in, stretch{wordsOf(next), lastWords, NoRecord})
 	}
 	return e.addresses(WordLocal, f).search(in, 0)
-}
-
-func (e *emitter) manifest() bundle.Manifest {
-	m := bundle.Manifest{
-		Backend: bundle.EBPF, Scope: e.scope(), Name: e.p.Target.Node, Node: e.p.NodeName,
-		Defaults: e.defaults,
-	}
-	if e.pod {
-		m.Name, m.PodAddrs = e.p.Target.Pod, e.p.PodAddrs
-	}
-	for _, r := range e.rules {
-		m.Rules = append(m.Rules, r)
-	}
-	slices.SortFunc(m.Rules, func(a, b bundle.Rule) int { return strings.Compare(a.Name, b.Name) })
-	for _, n := range e.p.Names {
-		m.Names = append(m.Names, bundle.KnownName{ID: bundle.ID(n.Name), Name: n.Name, Addrs: n.Addrs})
-	}
-	policies := map[string]bool{}
-	for i := range e.p.Classes {
-		for _, p := range policyRefs(&e.p.Classes[i]) {
-			policies[p] = true
-		}
-	}
-	m.Counts = bundle.Counts{
-		Pods: len(e.p.Pods), Classes: len(e.p.Classes), Policies: len(policies),
-		Rules: len(m.Rules), Names: len(m.Names), Elements: e.intervals,
-	}
-	return m
 }

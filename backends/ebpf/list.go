@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -41,7 +42,7 @@ func (e *emitter) lists() error {
 	for _, j := range jobs {
 		table, err := tables()
 		if err != nil {
-			return fmt.Errorf("%s of %s: %w", j.list.Direction, strings.Join(policyRefs(j.class), ", "), err)
+			return fmt.Errorf("%s of %s: %w", j.list.Direction, strings.Join(bundle.PolicyRefs(j.class), ", "), err)
 		}
 		l := &lister{emitter: e, job: j, table: table}
 		e.roots[j.key] = l.root()

@@ -106,7 +106,7 @@ func one(c compiler.ProgramClass) *compiler.Program {
 	}
 }
 
-func emit(t testing.TB, p *compiler.Program) *Artifact {
+func emit(t testing.TB, p *compiler.Program) *bundle.Bundle {
 	t.Helper()
 	a, err := Emit(p)
 	if err != nil {
@@ -115,7 +115,7 @@ func emit(t testing.TB, p *compiler.Program) *Artifact {
 	return a
 }
 
-func decode(t testing.TB, a *Artifact) *Decoded {
+func decode(t testing.TB, a *bundle.Bundle) *Decoded {
 	t.Helper()
 	d, err := Decode(a.Files)
 	if err != nil {
@@ -125,7 +125,7 @@ func decode(t testing.TB, a *Artifact) *Decoded {
 }
 
 // sealed returns the bundle of an artifact as a loader reads it.
-func sealed(t testing.TB, a *Artifact) *bundle.Bundle {
+func sealed(t testing.TB, a *bundle.Bundle) *bundle.Bundle {
 	t.Helper()
 	m, err := a.Manifest.Seal(a.Files)
 	if err != nil {

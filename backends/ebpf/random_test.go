@@ -102,7 +102,7 @@ func describe(list *model.RuleList) string {
 }
 
 // compareList compares what d decides for a local address with the list.
-func compareList(d *Decoded, a *Artifact, list *model.RuleList, local netip.Addr) error {
+func compareList(d *Decoded, a *bundle.Bundle, list *model.RuleList, local netip.Addr) error {
 	f := model.FamilyOf(local)
 	ids := make([]string, len(list.Rules))
 	for i := range list.Rules {
@@ -217,7 +217,7 @@ func boundaryL4(list *model.RuleList) []model.L4 {
 }
 
 // nodeKinds counts the nodes of a graph by kind.
-func nodeKinds(t testing.TB, a *Artifact) map[int]int {
+func nodeKinds(t testing.TB, a *bundle.Bundle) map[int]int {
 	t.Helper()
 	graph, tables, err := readFiles(a.Files)
 	if err != nil {

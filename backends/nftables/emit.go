@@ -5,24 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Artifact is a program as nftables commands.
-type Artifact struct {
-	// Manifest lacks Tool, Sequence and what follows from the files.
-	Manifest bundle.Manifest
-	Files    []bundle.File
-}
-
-// Emit writes p as the files of a bundle. It returns an error where the kernel's
+// Emit writes p as a bundle whose manifest lacks Tool, Sequence and what follows from
+// the files. It returns an error where the kernel's
 // or nft's limits forbid p, or a rule list needs too many entries.
-func Emit(p *compiler.Program) (*Artifact, error) {
+func Emit(p *compiler.Program) (*bundle.Bundle, error) {
 	e, err := build(p)
 	if err != nil {
 		return nil, err
@@ -42,8 +34,7 @@ func Emit(p *compiler.Program) (*Artifact, error) {
 		{Name: PodsFile, Data: pods},
 	}
 	tagFiles(files)
-	e.counts.Elements = e.out.count + turn.count
-	return &Artifact{e.manifest(), files}, nil
+	return &bundle.Bundle{Manifest: bundle.Describe(p, bundle.NFTables, e.rules, e.out.count+turn.count), Files: files}, nil
 }
 
 // tagFiles replaces the placeholder by the tag: the first 48 bits of SHA-256
@@ -74,10 +65,7 @@ type emitter struct {
 	number map[string]int    // kind -> how many there are
 	rules  map[string]bundle.Rule
 	lists  map[string]string // default name and family -> chain of the list
-	// defaults by class and direction.
-	defaults []bundle.Default
-	counts   bundle.Counts
-	err      error // the first
+	err    error             // the first
 }
 
 // build writes the generation's objects.
@@ -143,50 +131,11 @@ func (e *emitter) internChain(kind string, rules []string) string {
 	return name
 }
 
-func (e *emitter) manifest() bundle.Manifest {
-	m := bundle.Manifest{Backend: bundle.NFTables, Scope: bundle.ScopeNode, Name: e.p.Target.Node, Node: e.p.NodeName}
-	if e.pod {
-		m.Scope, m.Name, m.PodAddrs = bundle.ScopePod, e.p.Target.Pod, e.p.PodAddrs
-	}
-	for _, name := range slices.Sorted(maps.Keys(e.rules)) {
-		m.Rules = append(m.Rules, e.rules[name])
-	}
-	m.Defaults = e.defaults
-	for _, n := range e.p.Names {
-		m.Names = append(m.Names, bundle.KnownName{ID: bundle.ID(n.Name), Name: n.Name, Addrs: n.Addrs})
-	}
-	policies := map[string]bool{}
-	for i := range e.p.Classes {
-		for _, p := range e.p.Classes[i].Policies {
-			policies[p.Ref()] = true
-		}
-	}
-	e.counts.Pods, e.counts.Classes, e.counts.Policies = len(e.p.Pods), len(e.p.Classes), len(policies)
-	e.counts.Rules, e.counts.Names = len(m.Rules), len(m.Names)
-	m.Counts = e.counts
-	return m
-}
-
-// policyRefs returns the names of the policies that select class c, in order.
-func policyRefs(c *compiler.ProgramClass) []string {
-	refs := make([]string, len(c.Policies))
-	for i, p := range c.Policies {
-		refs[i] = p.Ref()
-	}
-	return refs
-}
-
 // class writes the chains of class c in both families. Each is entered by goto
 // from a dispatch map and ends every packet.
 //
 //	from: the pod sends     to: the pod is sent     out: the node's own output
 func (e *emitter) class(c int) error {
-	for _, d := range model.Directions {
-		name := bundle.DefaultName(d.String(), policyRefs(&e.p.Classes[c]))
-		e.defaults = append(e.defaults, bundle.Default{
-			ID: bundle.ID(name), Class: c, Direction: d.String(), Policies: policyRefs(&e.p.Classes[c]),
-		})
-	}
 	for _, f := range fams {
 		egress, err := e.list(&e.p.Classes[c], sides[model.Egress], f)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 )
 
@@ -66,7 +67,7 @@ var (
 )
 
 // decisions returns what of an artifact depends on policies, for people.
-func decisions(a *Artifact) []byte {
+func decisions(a *bundle.Bundle) []byte {
 	names := map[string]string{}
 	for _, r := range a.Manifest.Rules {
 		names[r.ID] = r.Action + "(" + r.Name + ")"

@@ -39,7 +39,7 @@ func namespace(t *testing.T) *netlab.Namespace {
 	return n
 }
 
-func emit(t testing.TB, p *compiler.Program) *Artifact {
+func emit(t testing.TB, p *compiler.Program) *bundle.Bundle {
 	t.Helper()
 	a, err := Emit(p)
 	if err != nil {

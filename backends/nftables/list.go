@@ -18,7 +18,7 @@ import (
 // artifact: the rules before one, flattened; the name; the rules behind it.
 func (e *emitter) list(c *compiler.ProgramClass, s side, f fam) (string, error) {
 	rules := c.List(s.Direction)
-	id := bundle.ID(bundle.DefaultName(s.String(), policyRefs(c)))
+	id := bundle.ID(bundle.DefaultName(s.String(), bundle.PolicyRefs(c)))
 	key := id + f.n
 	if name, ok := e.lists[key]; ok {
 		return name, nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,6 +43,12 @@ func newCommand() *command {
 func (c *command) Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	return c.run(ctx, args)
+}
+
+// run is Main until ctx ends.
+func (c *command) run(ctx context.Context, args []string) int {
+	c.Stdin = &interruptible{ctx: ctx, r: c.Stdin}
 	root := c.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -52,8 +59,10 @@ func (c *command) Main(args []string) int {
 		return exitFailed
 	case err == errUnchecked:
 		return exitUsage
+	case errors.Is(err, context.Canceled):
+		err = errors.New("interrupted")
 	}
-	fmt.Fprintf(c.Stderr, "trafficpolicy: %v\n", err)
+	fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", errorText(err))
 	if errors.Is(err, errFailed) {
 		return exitFailed
 	}
@@ -89,5 +98,18 @@ func (c *command) root() *cobra.Command {
 		c.simulateCmd(common),
 		c.versionCmd(),
 	)
+	completeFlags(root)
+	refuseShells(root)
 	return root
+}
+
+// wantArgs returns a check for one argument for each of names, which says what to
+// give otherwise.
+func wantArgs(what string, names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == len(names) {
+			return nil
+		}
+		return fmt.Errorf("%s takes %s, %s: %s given", cmd.Name(), strings.Join(names, " and "), what, count(len(args), "argument is", "arguments are"))
+	}
 }

@@ -169,28 +169,16 @@ func (f *compileFlags) artifact(p *compiler.Program) ([]byte, error) {
 	if f.format == "script" {
 		return nftables.Script(p)
 	}
-	m, files, err := f.emit(p)
+	emit := nftables.Emit
+	if f.backend == bundle.EBPF {
+		emit = ebpf.Emit
+	}
+	a, err := emit(p)
 	if err != nil {
 		return nil, err
 	}
-	m.Tool, m.Sequence = version.String(), f.sequence
+	a.Manifest.Tool, a.Manifest.Sequence = version.String(), f.sequence
 	var b bytes.Buffer
-	err = bundle.Write(&b, m, files)
+	err = bundle.Write(&b, a.Manifest, a.Files)
 	return b.Bytes(), err
-}
-
-// emit returns what the backend's bundle holds.
-func (f *compileFlags) emit(p *compiler.Program) (bundle.Manifest, []bundle.File, error) {
-	if f.backend == bundle.EBPF {
-		a, err := ebpf.Emit(p)
-		if err != nil {
-			return bundle.Manifest{}, nil, err
-		}
-		return a.Manifest, a.Files, nil
-	}
-	a, err := nftables.Emit(p)
-	if err != nil {
-		return bundle.Manifest{}, nil, err
-	}
-	return a.Manifest, a.Files, nil
 }

@@ -37,7 +37,7 @@ Nothing differs: exit 0, else exit 1.`,
 		Example: `  trafficpolicy diff old/ new/
   trafficpolicy diff git:main:policies git:HEAD:policies -i cluster.json
   trafficpolicy diff git:origin/main:policies policies -o markdown > comment.md`,
-		Args: cobra.ExactArgs(2),
+		Args: wantArgs("the policies before and after", "OLD", "NEW"),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.diff(cmd.Context(), common, output, args) },
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "form of the answer (text|json|markdown)")

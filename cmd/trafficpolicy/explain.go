@@ -19,7 +19,7 @@ func (c *command) explainCmd() *cobra.Command {
 		Long:  "Print the page of a finding's code: what it means, why it matters, an example, and how\nto mend it. CODE is a code or its name: TP101 or shadowed-rule.",
 		Example: `  trafficpolicy explain TP101
   trafficpolicy explain shadowed-rule`,
-		Args: cobra.ExactArgs(1),
+		Args: wantArgs("the code or name of a finding such as TP101", "CODE"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return codeNames(), cobra.ShellCompDirectiveNoFileComp
 		},

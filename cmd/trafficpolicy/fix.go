@@ -43,7 +43,7 @@ func (c *command) fix(ctx context.Context, f *lintFlags, in *compiler.Input, r *
 	}
 	for i := range plan.Files {
 		if plan.Files[i].Empty() {
-			c.warnf("%s holds nothing any more", plan.Files[i].Path)
+			c.warnf("%s holds nothing any more", model.Printable(plan.Files[i].Path))
 		}
 	}
 	fmt.Fprintf(c.Stderr, "%s %s in %s, left: %s\n", did, removedCount(plan.Removed), count(len(plan.Files), "file", "files"),
@@ -62,13 +62,16 @@ func (c *command) listErrors(in *compiler.Input) {
 
 // removedCount is "2 findings" or "2 findings and 1 copy".
 func removedCount(removed []fix.Removed) string {
-	copies := 0
+	findings, copies := 0, 0
 	for _, r := range removed {
-		if r.Code == "" {
+		switch {
+		case r.Code == "":
 			copies++
+		case !r.Again:
+			findings++
 		}
 	}
-	text := count(len(removed)-copies, "finding", "findings")
+	text := count(findings, "finding", "findings")
 	if copies > 0 {
 		text += " and " + count(copies, "copy", "copies")
 	}

@@ -68,7 +68,7 @@ the exit is 2 whatever was found, unless --only or --disable leaves its codes ou
   trafficpolicy lint policies/ -i cluster.json --fail-on warning
   trafficpolicy lint policies/ -o sarif --output-file findings.sarif
   trafficpolicy lint policies/ --write-baseline baseline.json
-  trafficpolicy lint policies/ --fix --dry-run | git apply`,
+  trafficpolicy lint policies/ --fix --dry-run | git apply --allow-empty`,
 		RunE: func(cmd *cobra.Command, args []string) error { return c.lint(cmd, f, args) },
 	}
 	p := cmd.Flags()
@@ -89,24 +89,27 @@ the exit is 2 whatever was found, unless --only or --disable leaves its codes ou
 var reportForms = map[string]func(w io.Writer, r *verify.Report, o reportOptions) error{
 	"text": writeText,
 	"json": func(w io.Writer, r *verify.Report, _ reportOptions) error { return writeJSON(w, r) },
-	"sarif": func(w io.Writer, r *verify.Report, _ reportOptions) error {
+	"sarif": func(w io.Writer, r *verify.Report, o reportOptions) error {
 		help := func(c model.Code) string { return docs.Check(string(c)) }
 		meaning := func(c model.Code) string { return docs.Meaning(string(c)) }
-		return report.SARIF(w, r.Findings, report.SARIFOptions{Version: version.Module(), Help: help, Meaning: meaning, Unchecked: uncheckedLines(r.Unchecked)})
+		return report.SARIF(w, o.places.findings(r.Findings), report.SARIFOptions{Version: version.Module(), Help: help, Meaning: meaning, Unchecked: uncheckedLines(r.Unchecked)})
 	},
 	"junit": func(w io.Writer, r *verify.Report, _ reportOptions) error {
 		return report.JUnit(w, r.Findings, uncheckedLines(r.Unchecked))
 	},
-	"github": func(w io.Writer, r *verify.Report, _ reportOptions) error {
-		return report.GitHub(w, r.Findings, uncheckedLines(r.Unchecked))
+	"github": func(w io.Writer, r *verify.Report, o reportOptions) error {
+		return report.GitHub(w, o.places.findings(r.Findings), uncheckedLines(r.Unchecked))
 	},
-	"gitlab": func(w io.Writer, r *verify.Report, _ reportOptions) error { return report.GitLab(w, r.Findings) },
+	"gitlab": func(w io.Writer, r *verify.Report, o reportOptions) error {
+		return report.GitLab(w, o.places.findings(r.Findings))
+	},
 }
 
 // reportOptions is what a form may want to know besides the report.
 type reportOptions struct {
 	color   bool
 	skipped map[string]int // objects of other kinds
+	places  *places        // what services that hold a repository call a file
 }
 
 func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
@@ -137,8 +140,12 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	places, err := newPlaces()
+	if err != nil {
+		return err
+	}
 	write := func(w io.Writer) error {
-		return reportForms[f.output](w, r, reportOptions{color: c.useColor(f.commonFlags, w), skipped: in.Skipped})
+		return reportForms[f.output](w, r, reportOptions{color: c.useColor(f.commonFlags, w), skipped: in.Skipped, places: places})
 	}
 	if f.fix {
 		plan, err := c.fix(cmd.Context(), f, in, r, fix.Options{Load: load, Compile: o.Options, Report: judge, Copies: len(o.Only) == 0})
@@ -147,7 +154,10 @@ func (c *command) lint(cmd *cobra.Command, f *lintFlags, args []string) error {
 		}
 		in, r = plan.Input, plan.Report
 		if f.dryRun {
-			write = plan.WritePatch
+			write = func(w io.Writer) error { return plan.WritePatch(w, places.root) }
+			if !plan.Below(places.dir) && plan.Below(places.root) {
+				c.warnf("the patch is for the root of the repository, %s: git apply leaves out what is not below the folder that it runs in", places.root)
+			}
 		}
 	}
 	c.warnLint(in, r)

@@ -2,11 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // writeJSON writes v indented, with < > & as they are.
@@ -32,7 +37,26 @@ func (c *command) useColor(f *commonFlags, w io.Writer) bool {
 
 // warnf writes a warning to stderr.
 func (c *command) warnf(format string, args ...any) {
-	fmt.Fprintf(c.Stderr, "trafficpolicy: warning: "+format+"\n", args...)
+	fmt.Fprintf(c.Stderr, "trafficpolicy: warning: %s\n", printable(fmt.Sprintf(format, args...)))
+}
+
+// errorText returns what err says, for a terminal: the name of a file stays on its
+// line.
+func errorText(err error) string {
+	text := err.Error()
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) && pe.Path != "" {
+		text = strings.ReplaceAll(text, pe.Path, model.Printable(pe.Path))
+	}
+	return printable(text)
+}
+
+// printable is [model.Printable] of each line.
+func printable(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = model.Printable(lines[i])
+	}
+	return strings.Join(lines, "\n")
 }
 
 // output calls write with stdout, or with the file at path unless that is empty

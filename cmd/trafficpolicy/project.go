@@ -31,27 +31,21 @@ var neverDefault = []string{"fix", "dry-run", "write-baseline", "output-file", "
 // none between dir and the repository's root, both included. Outside of a
 // repository only dir itself is looked at.
 func findProject(dir string) (string, error) {
-	var found string
+	root := repositoryRoot(dir)
+	if root == "" {
+		root = dir
+	}
 	for d := dir; ; d = filepath.Dir(d) {
 		path := filepath.Join(d, projectFile)
 		if _, err := os.Stat(path); err == nil {
-			if found == "" {
-				found = path
-			}
+			return path, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
-		if _, err := os.Stat(filepath.Join(d, ".git")); err == nil {
-			return found, nil
-		}
-		if filepath.Dir(d) == d {
-			break
+		if d == root {
+			return "", nil
 		}
 	}
-	if filepath.Dir(found) == dir {
-		return found, nil
-	}
-	return "", nil
 }
 
 // applyProject sets flags of cmd that the command line leaves at their default

@@ -89,11 +89,11 @@ func do(ctx context.Context, bin string, out, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	bundle, err := d.compile(ctx)
+	bundles, err := d.compile(ctx)
 	if err != nil {
 		return err
 	}
-	got, err := d.packets(ctx, bundle)
+	got, err := d.packets(ctx, bundles)
 	if err != nil {
 		return err
 	}

@@ -72,19 +72,27 @@ func (d *demo) simulate(ctx context.Context) ([]answer, error) {
 	return as, nil
 }
 
-func (d *demo) compile(ctx context.Context) ([]byte, error) {
+// backends enforce the policies, one after the other.
+var backends = []string{"nftables", "ebpf"}
+
+// compile returns the node's bundle for each backend.
+func (d *demo) compile(ctx context.Context) ([][]byte, error) {
 	d.step("compile for node-a")
-	bundle, err := d.trafficpolicy(ctx, nil, "compile", "--node", "node-a", "--backend", "nftables", "-o", "-")
-	if err != nil {
-		return nil, err
+	var bundles [][]byte
+	for _, name := range backends {
+		bundle, err := d.trafficpolicy(ctx, nil, "compile", "--node", "node-a", "--backend", name, "-o", "-")
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(d.out, "%d bytes\n", len(bundle))
+		bundles = append(bundles, bundle)
 	}
-	fmt.Fprintf(d.out, "%d bytes\n", len(bundle))
-	return bundle, nil
+	return bundles, nil
 }
 
-// packets makes the world, puts the bundle in force and makes the calls. It
-// returns nil, after saying why, where that cannot be done.
-func (d *demo) packets(ctx context.Context, bundle []byte) ([]string, error) {
+// packets makes the world, puts each bundle in force and makes the calls: what came
+// of them, by backend. It returns nil, after saying why, where that cannot be done.
+func (d *demo) packets(ctx context.Context, bundles [][]byte) ([][]string, error) {
 	if why := kernelReason(); why != "" {
 		d.step("packets: skipped, %s", why)
 		return nil, nil
@@ -103,19 +111,25 @@ func (d *demo) packets(ctx context.Context, bundle []byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.apply(ctx, bundle); err != nil {
-		return nil, err
+	d.step("apply in namespaces: %s", d.world.describe())
+	var got [][]string
+	for i, bundle := range bundles {
+		if err := d.apply(ctx, bundle); err != nil {
+			return nil, err
+		}
+		d.step("packets, %s: TCP connections, UDP requests and pings between the namespaces", backends[i])
+		came, err := d.world.send()
+		if err := errors.Join(err, ctx.Err()); err != nil {
+			return nil, err
+		}
+		got = append(got, came)
 	}
-	d.step("packets: TCP connections, UDP requests and pings between the namespaces")
-	got, err := d.world.send()
-	return got, errors.Join(err, ctx.Err())
+	_, err = d.tploader(ctx, nil, "remove", "--yes")
+	return got, err
 }
 
 func (d *demo) apply(ctx context.Context, bundle []byte) error {
-	d.step("apply in namespaces: %s", d.world.describe())
-	args := []string{"--netns", d.world.path(), "--state-dir", filepath.Join(d.work, "state"), "apply", "--node", "node-a", "-"}
-	fmt.Fprintf(d.out, "$ tploader %s\n", strings.ReplaceAll(strings.Join(args, " "), d.work+"/", ""))
-	out, err := d.run(ctx, d.work, bundle, "tploader", args...)
+	out, err := d.tploader(ctx, bundle, "apply", "--node", "node-a", "-")
 	if err != nil {
 		return err
 	}
@@ -123,26 +137,39 @@ func (d *demo) apply(ctx context.Context, bundle []byte) error {
 	return err
 }
 
-// table prints what was simulated and what the kernel did; got is nil where it
-// was not asked. The error wraps errDisagree where the two differ.
-func (d *demo) table(simulated []answer, got []string) error {
+// tploader shows the command line and runs it in the node's namespace.
+func (d *demo) tploader(ctx context.Context, stdin []byte, verb string, args ...string) ([]byte, error) {
+	args = append([]string{"--netns", d.world.path(), "--state-dir", filepath.Join(d.work, "state"), verb}, args...)
+	fmt.Fprintf(d.out, "$ tploader %s\n", strings.ReplaceAll(strings.Join(args, " "), d.work+"/", ""))
+	return d.run(ctx, d.work, stdin, "tploader", args...)
+}
+
+// table prints what was simulated and what the kernel did, by backend; got is nil
+// where it was not asked. The error wraps errDisagree where they differ.
+func (d *demo) table(simulated []answer, got [][]string) error {
 	tw := tabwriter.NewWriter(d.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "\nFROM\tTO\tPACKET\tSIMULATED\tKERNEL\tAGREE\tDECIDED BY")
+	fmt.Fprintf(tw, "\nFROM\tTO\tPACKET\tSIMULATED\t%s\tAGREE\tDECIDED BY\n", strings.ToUpper(strings.Join(backends, "\t")))
 	agreed := 0
 	for i := range flows {
 		f, s := &flows[i], simulated[i].Verdict
 		if simulated[i].Reject {
 			s = "reject"
 		}
-		k, agree := "-", "-"
-		if got != nil {
-			k, agree = got[i], "NO"
-			if k == s {
-				agree = "yes"
-				agreed++
+		kernel, agree := make([]string, len(backends)), "yes"
+		for b := range backends {
+			switch {
+			case got == nil:
+				kernel[b], agree = "-", "-"
+			case got[b][i] != s:
+				kernel[b], agree = got[b][i], "NO"
+			default:
+				kernel[b] = s
 			}
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.from, f.to, f.how(), s, k, agree, simulated[i].why())
+		if agree == "yes" {
+			agreed++
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.from, f.to, f.how(), s, strings.Join(kernel, "\t"), agree, simulated[i].why())
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -151,7 +178,7 @@ func (d *demo) table(simulated []answer, got []string) error {
 		fmt.Fprintf(d.out, "\n%d calls simulated; run as root to compare them with the kernel.\n", len(flows))
 		return nil
 	}
-	fmt.Fprintf(d.out, "\nkernel and simulator agree on %d of %d calls.\n", agreed, len(flows))
+	fmt.Fprintf(d.out, "\nkernel and simulator agree on %d of %d calls, with either backend.\n", agreed, len(flows))
 	if agreed < len(flows) {
 		return errDisagree
 	}

@@ -42,6 +42,20 @@ func (t *Text) find(p Place) (entry, error) {
 	return descend(e, p)
 }
 
+// Find returns the line and column of the entry at p, from 1: of a mapping, those
+// of its first key.
+func (t *Text) Find(p Place) (line, column int, err error) {
+	e, err := t.find(p)
+	if err != nil {
+		return 0, 0, err
+	}
+	n := e.node
+	if n.Kind == yaml.MappingNode && len(n.Content) > 0 {
+		n = n.Content[0]
+	}
+	return n.Line, n.Column, nil
+}
+
 // index takes note of e and of its items.
 func (t *Text) index(e entry) {
 	n := e.node

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/edit"
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // realPath returns the path of the file that path leads to, without links.
@@ -64,7 +65,7 @@ func (m *maker) cut(f *File, cs []candidate) bool {
 			return true
 		}
 	}
-	m.keep("%s stays as it is: %v", f.Path, err)
+	m.keep("%s stays as it is: %v", model.Printable(f.Path), err)
 	return false
 }
 

@@ -52,6 +52,8 @@ type Removed struct {
 	Name string     // of the policy, rule, peer or port entry
 	Code model.Code // of the finding, "" of a copy
 	Why  string
+	// Again says that it went before, from an equal policy: this is a copy of it.
+	Again bool
 }
 
 // File is one file that changes.
@@ -155,25 +157,42 @@ func (m *maker) open(path string) (io.ReadCloser, error) {
 
 // edit takes out of the files what can go, and returns it.
 func (m *maker) edit(ctx context.Context, in *compiler.Input, r *verify.Report) ([]Removed, error) {
-	found, err := m.deadOf(ctx, in, r)
+	gone, stay := m.copiesOf(in)
+	found, err := m.deadOf(ctx, in, r, stay)
 	if err != nil {
 		return nil, err
 	}
-	if m.Copies {
-		found = append(found, m.copiesOf(in)...)
-	}
-	byFile := map[string][]candidate{}
-	for _, c := range found {
-		byFile[c.file.real] = append(byFile[c.file.real], c)
+	found = append(found, gone...)
+	for bad := m.cutAll(found); len(bad) > 0; bad = m.cutAll(found) {
+		found = slices.DeleteFunc(found, func(c candidate) bool {
+			if slices.Contains(bad, c.file) {
+				return true
+			}
+			i := slices.IndexFunc(c.with, func(f *File) bool { return slices.Contains(bad, f) })
+			if i >= 0 && !c.Again {
+				m.keep("%s: %s stays, as it does in the copy in %s", c.Pos, c.Name, model.Printable(c.with[i].Path))
+			}
+			return i >= 0
+		})
 	}
 	var removed []Removed
-	for real, cs := range byFile {
-		if m.cut(m.files[real], cs) {
-			for _, c := range cs {
-				removed = append(removed, c.Removed)
-			}
-		}
+	for i := range found {
+		removed = append(removed, found[i].Removed)
 	}
 	slices.SortFunc(removed, func(a, b Removed) int { return cmp.Or(a.Pos.Compare(b.Pos), strings.Compare(a.Name, b.Name)) })
 	return removed, nil
+}
+
+// cutAll takes cs out of their files, and returns the files that cannot be edited.
+func (m *maker) cutAll(cs []candidate) (bad []*File) {
+	byFile := map[*File][]candidate{}
+	for _, c := range cs {
+		byFile[c.file] = append(byFile[c.file], c)
+	}
+	for _, f := range m.files {
+		if f.New = f.Old; len(byFile[f]) > 0 && !m.cut(f, byFile[f]) {
+			bad = append(bad, f)
+		}
+	}
+	return bad
 }

@@ -280,7 +280,7 @@ func TestPatch(t *testing.T) {
 				t.Fatalf("%d files change, want %d: %q", len(p.Files), len(files), p.Kept)
 			}
 			var patch bytes.Buffer
-			if err := p.WritePatch(&patch); err != nil {
+			if err := p.WritePatch(&patch, "."); err != nil {
 				t.Fatal(err)
 			}
 			cmd := exec.Command(program, apply[1:]...)
@@ -330,5 +330,70 @@ func TestCopies(t *testing.T) {
 	}
 	if len(want) > 0 || len(plan.Kept) != 1 || plan.Kept[0] != "3.yaml:1:1: the copy of TrafficPolicy/a/p stays: its metadata, or how values are written, is not the same" {
 		t.Errorf("unchanged: %v, kept %q", want, plan.Kept)
+	}
+}
+
+// A copy that stays loses what the policy does, or the policy keeps it too: were
+// they different, they would be invalid.
+func TestCopiesThatStay(t *testing.T) {
+	p, q := named("p", redundant), named("p", mended)
+	label := func(text string) string {
+		return strings.Replace(text, "namespace: a}", "namespace: a, labels: {x: z}}", 1)
+	}
+	anchored := func(text string) string { return strings.Replace(text, "priority: 100", "priority: &n 100", 1) }
+	for _, c := range []struct {
+		name    string
+		files   map[string]string
+		want    map[string]string // of the files that change
+		removed int
+		kept    string
+	}{
+		{"labelled", map[string]string{"1.yaml": p, "2.yaml": "\n" + label(p)}, map[string]string{"1.yaml": q, "2.yaml": "\n" + label(q)}, 2,
+			"the copy of TrafficPolicy/a/p stays"},
+		{"labelled in one file", map[string]string{"1.yaml": p + "---\n" + label(p)}, map[string]string{"1.yaml": q + "---\n" + label(q)}, 2,
+			"the copy of TrafficPolicy/a/p stays"},
+		{"a third goes", map[string]string{"1.yaml": p, "2.yaml": label(p), "3.yaml": p}, map[string]string{"1.yaml": q, "2.yaml": label(q), "3.yaml": ""}, 3,
+			"the copy of TrafficPolicy/a/p stays"},
+		{"copy with an anchor", map[string]string{"1.yaml": p, "2.yaml": anchored(p), "3.yaml": named("other", redundant)},
+			map[string]string{"3.yaml": named("other", mended)}, 1, "1.yaml:11:7: TrafficPolicy/a/p#egress[1] stays, as it does in the copy"},
+		{"first with an anchor", map[string]string{"1.yaml": anchored(p), "2.yaml": label(p)}, nil, 0, "1.yaml stays as it is"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			tree(t, c.files)
+			plan := mustPlan(t, ".")
+			got := map[string]string{}
+			for _, f := range plan.Files {
+				got[f.Path] = string(f.New)
+			}
+			if c.want == nil {
+				c.want = map[string]string{}
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+			if len(plan.Removed) != c.removed {
+				t.Errorf("removed %+v, want %d", plan.Removed, c.removed)
+			}
+			if kept := strings.Join(plan.Kept, "\n"); !strings.Contains(kept, c.kept) {
+				t.Errorf("kept %q, want %q", kept, c.kept)
+			}
+		})
+	}
+}
+
+// Two hard links are two files that say the same, and stay so.
+func TestHardLinks(t *testing.T) {
+	tree(t, map[string]string{"1.yaml": named("p", redundant)})
+	if err := os.Link("1.yaml", "2.yaml"); err != nil {
+		t.Skip(err)
+	}
+	p := mustPlan(t, ".")
+	if err := p.Write(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"1.yaml", "2.yaml"} {
+		if d := cmp.Diff(named("p", mended), read(t, name)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
 	}
 }

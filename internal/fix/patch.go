@@ -4,22 +4,20 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/rogpeppe/go-internal/diff"
 )
 
-// WritePatch writes the plan as a unified diff, which patch -p1 and git apply take
-// in the working directory; of a file that is not below it, in /. A link is not
-// patched, but the file that it leads to.
-func (p *Plan) WritePatch(w io.Writer) error {
-	dir, err := os.Getwd()
+// WritePatch writes the plan as a unified diff, which patch -p1 takes in dir, and
+// git apply too if dir is the root of the repository or there is none. A file that
+// is not below dir has its path from /. A link is not patched, but the file that it
+// leads to.
+func (p *Plan) WritePatch(w io.Writer, dir string) error {
+	dir, err := realPath(dir)
 	if err != nil {
-		return err
-	}
-	if dir, err = realPath(dir); err != nil {
 		return err
 	}
 	for i := range p.Files {
@@ -30,11 +28,23 @@ func (p *Plan) WritePatch(w io.Writer) error {
 	return nil
 }
 
+// Below reports whether all files that change are below dir.
+func (p *Plan) Below(dir string) bool {
+	dir, err := realPath(dir)
+	return err == nil && !slices.ContainsFunc(p.Files, func(f File) bool {
+		rel, err := filepath.Rel(dir, f.real)
+		return err != nil || !filepath.IsLocal(rel)
+	})
+}
+
+// writePatch writes the header of git too: by it git apply takes names from the
+// root of the repository, wherever below it runs.
 func (f *File) writePatch(w io.Writer, dir string) error {
 	name := patchName(dir, f.real)
 	text := diff.Diff("a", f.Old, "b", f.New)
 	_, hunks, _ := bytes.Cut(text, []byte("\n@@"))
-	_, err := fmt.Fprintf(w, "--- %s\n+++ %s\n@@%s", quotedName("a/"+name), quotedName("b/"+name), hunks)
+	from, to := quotedName("a/"+name), quotedName("b/"+name)
+	_, err := fmt.Fprintf(w, "diff --git %s %s\n--- %s\n+++ %s\n@@%s", strings.TrimSuffix(from, "\t"), strings.TrimSuffix(to, "\t"), from, to, hunks)
 	return err
 }
 

@@ -22,6 +22,7 @@ type Backend struct {
 	//   - Pods that the bundle does not know have no hook that could close them.
 	//   - Fragments are judged as they come, nothing puts them together before: one that
 	//     overtakes its first is lost where ports matter.
+	//   - SCTP that does not begin with an INIT is judged as if it did, not invalid.
 	Interfaces bool
 }
 

@@ -77,6 +77,31 @@ func TestICMPErrors(t *testing.T) {
 	})
 }
 
+// TestErrorsElsewhere: an ICMP error goes to who sent what it quotes, and to nobody else.
+func TestErrorsElsewhere(t *testing.T) {
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", goodOut, goodIn))
+		var first, errors []shot
+		for f := range clientIP {
+			in, out := udp(goodIP[f], clientIP[f], 53), udp(clientIP[f], goodIP[f], 53)
+			first = append(first, w.one("a connection", w.Node.Outside, in, true), w.one("a connection", w.client, out, true))
+			answer := *out
+			answer.Src, answer.Dst, answer.SrcPort, answer.DstPort = out.Dst, out.Src, out.DstPort, out.SrcPort
+			first = append(first, w.one("an answer", w.Node.Outside, &answer, true))
+			typ := []uint8{3, 1}[f]
+			for _, p := range []*netlab.Packet{in, &answer} {
+				for _, to := range []netip.Addr{goodIP[f], badIP[f], openIP[f]} {
+					e := icmpError(p, clientIP[f], typ, 1)
+					e.Dst = to
+					errors = append(errors, w.one("about "+p.String(), w.client, e, to == goodIP[f]))
+				}
+			}
+		}
+		w.fire(first)
+		w.fire(errors)
+	})
+}
+
 // neighbour is a neighbour discovery or MLD packet with hop limit 255.
 func neighbour(src, dst string, typ uint8, body ...byte) *netlab.Packet {
 	return &netlab.Packet{Src: addr(src), Dst: addr(dst), Proto: model.IPProtoICMPv6, Type: typ, TTL: 255, Payload: body}

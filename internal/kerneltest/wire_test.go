@@ -3,7 +3,10 @@
 package kerneltest
 
 import (
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -265,6 +268,92 @@ func TestNodeSource(t *testing.T) {
 		}
 		w.fire(shots)
 	})
+}
+
+// TestNodeSourceFragments: fragments that the node has put together and cut again are no
+// more the node's than they were; its own are.
+func TestNodeSourceFragments(t *testing.T) {
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", closed), policyOf("server", closed))
+		w.must(w.Node.NFT("table inet tracking {\nchain seen {\ntype filter hook prerouting priority 0;\nct state new counter\n}\n}\n"))
+		var shots []shot
+		for _, at := range []int{8, 64, 1000} {
+			for f := range nodeIP {
+				for _, crowded := range []bool{false, true}[:1+f] {
+					p := udp(nodeIP[f], serverIP[f], 53)
+					p.Payload, p.IPID = make([]byte, 1200), p.SrcPort
+					s := w.one("the node's address, in fragments", w.Node.Outside, p, false)
+					b := p.Fragments(at)
+					if crowded {
+						s.what += ", the first with headers that leave the later ones no room"
+						b[0] = withOptions(b[0])
+					}
+					s.bytes = b[:]
+					shots = append(shots, s)
+				}
+			}
+		}
+		w.fire(shots)
+		for f := range nodeIP {
+			w.must(w.Node.Do(func() error {
+				u, err := net.DialUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(nodeIP[f], 0)), net.UDPAddrFromAddrPort(netip.AddrPortFrom(serverIP[f], 53)))
+				if err != nil {
+					return err
+				}
+				defer u.Close()
+				_, err = u.Write(make([]byte, 4000))
+				return err
+			}))
+			last := func(a *netlab.Arrival) bool { return a.Src == nodeIP[f] && a.Offset > 2000 }
+			if _, ok := w.Receiver(serverIP[f]).Wait(late, last); !ok {
+				w.Errorf("fragments that %s sends to %s were dropped", nodeIP[f], serverIP[f])
+			}
+		}
+	})
+}
+
+// withOptions puts 256 bytes of destination options before the first header of an IPv6
+// fragment.
+func withOptions(b []byte) []byte {
+	const destination = 60
+	b = slices.Concat(b[:40], []byte{b[6], 31, 1, 252}, make([]byte, 252), b[40:])
+	b[6] = destination
+	binary.BigEndian.PutUint16(b[4:], uint16(len(b)-40))
+	return b
+}
+
+// TestSCTPFirst: an INIT opens an association. What else comes first is invalid for
+// connection tracking; hooks on interfaces judge it as they judge an INIT.
+func TestSCTPFirst(t *testing.T) {
+	const data, initiation, selective, abort = 0, 1, 3, 6 // chunks (RFC 9260, 3.2)
+	onWire(t, func(w *wire) {
+		w.set(policyOf("client", goodOut))
+		var shots []shot
+		for f := range clientIP {
+			for _, chunk := range []byte{data, initiation, selective, abort} {
+				for _, dst := range []netip.Addr{goodIP[f], badIP[f]} {
+					p := udp(clientIP[f], dst, 80)
+					p.Proto = model.IPProtoSCTP
+					pass := dst == goodIP[f] && (chunk == initiation || w.Backend.Interfaces)
+					s := w.one(fmt.Sprintf("chunk %d", chunk), w.client, p, pass)
+					withChunk(s.bytes[0][[]int{20, 40}[f]:], chunk)
+					shots = append(shots, s)
+				}
+			}
+		}
+		w.fire(shots)
+	})
+}
+
+// withChunk makes the chunk of an SCTP packet, an INIT, another one.
+func withChunk(b []byte, chunk byte) {
+	const initiation = 1
+	b[12] = chunk
+	if chunk != initiation {
+		b[7] = 1 // of the verification tag, which is zero with an INIT alone
+	}
+	clear(b[8:12])
+	binary.LittleEndian.PutUint32(b[8:], crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)))
 }
 
 // TestForeignSourceAtOutput: what leaves the node's own output hook with a source

@@ -22,7 +22,7 @@ var (
 func GitHub(w io.Writer, fs []model.Finding, unchecked []string) error {
 	for i := range fs {
 		f := &fs[i]
-		props := []string{"file=" + githubProperty.Replace(f.File)}
+		props := []string{"file=" + githubProperty.Replace(model.Printable(f.File))}
 		if f.Line > 0 {
 			props = append(props, fmt.Sprintf("line=%d", f.Line))
 		}

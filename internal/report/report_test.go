@@ -115,8 +115,25 @@ func TestSARIFKeepsTheMostSevere(t *testing.T) {
 	if len(run.Results) != maxSARIFResults || errors != 10 {
 		t.Errorf("%d results with %d errors, want %d with 10", len(run.Results), errors, maxSARIFResults)
 	}
-	if ns := run.Invocations[0].ToolExecutionNotifications; len(ns) != 1 || !strings.Contains(ns[0].Message.Text, "10 findings") {
-		t.Errorf("notification %v does not say that 10 were left out", ns)
+	const want = "not in this report, which holds the 5000 most severe findings: 10 of severity info"
+	if ns := run.Invocations[0].ToolExecutionNotifications; len(ns) != 1 || ns[0].Message.Text != want {
+		t.Errorf("notification %v, want %q", ns, want)
+	}
+}
+
+func TestLeftOut(t *testing.T) {
+	fs := []model.Finding{{Severity: model.Error}, {Severity: model.Warning}, {Severity: model.Info}, {Severity: model.Error}}
+	for _, c := range []struct {
+		places []int
+		want   string
+	}{
+		{[]int{0, 3}, ": 2 of severity error"},
+		{[]int{3, 1, 2}, ": 1 of severity error, 1 of severity warning, 1 of severity info"},
+		{[]int{1}, ": 1 of severity warning"},
+	} {
+		if got := leftOut(fs, c.places); !strings.HasSuffix(got, c.want) {
+			t.Errorf("%v: %q, want %q", c.places, got, c.want)
+		}
 	}
 }
 

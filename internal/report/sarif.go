@@ -126,10 +126,9 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 	}
 	if len(fs) > maxSARIFResults {
 		slices.SortStableFunc(order, func(a, b int) int { return int(fs[b].Severity) - int(fs[a].Severity) })
+		inv.notify("warning", leftOut(fs, order[maxSARIFResults:]))
 		order = order[:maxSARIFResults]
 		slices.Sort(order)
-		text := fmt.Sprintf("%d findings of lower severity are not in this report", len(fs)-maxSARIFResults)
-		inv.notify("warning", text)
 	}
 	rules, index := sarifRules(fs, o)
 	run := sarifRun{
@@ -154,6 +153,21 @@ func SARIF(w io.Writer, fs []model.Finding, o SARIFOptions) error {
 		Version: "2.1.0",
 		Runs:    []sarifRun{run},
 	})
+}
+
+// leftOut counts the findings of fs at places, the most severe first.
+func leftOut(fs []model.Finding, places []int) string {
+	counts := map[model.Severity]int{}
+	for _, i := range places {
+		counts[fs[i].Severity]++
+	}
+	var parts []string
+	for _, s := range []model.Severity{model.Error, model.Warning, model.Info} {
+		if n := counts[s]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of severity %s", n, s))
+		}
+	}
+	return fmt.Sprintf("not in this report, which holds the %d most severe findings: %s", maxSARIFResults, strings.Join(parts, ", "))
 }
 
 func (i *sarifInvocation) notify(level, text string) {

@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/clipperhouse/displaywidth"
+
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -15,7 +17,7 @@ import (
 // it: policies are smaller, and of a cluster dump one line says little.
 const maxSource = 16 << 20
 
-// maxExcerpt is the most columns of a line that are shown.
+// maxExcerpt is the most characters of a line that are shown.
 const maxExcerpt = 120
 
 // sources reads lines of input files, each file once. The zero value is ready to use.
@@ -82,7 +84,8 @@ func readSource(file string) []byte {
 
 // excerpt returns the source line of p and, below it, the marks under what
 // stands at its column; false where there is nothing to show. Tabs stay, so that
-// the marks line up; other control characters show as U+FFFD.
+// the marks line up, below characters of two columns too; other control characters
+// show as U+FFFD.
 func (s *sources) excerpt(p model.Pos) (line, marks string, ok bool) {
 	text, ok := s.line(p.File, p.Line)
 	if !ok || p.Column < 1 {
@@ -103,20 +106,22 @@ func (s *sources) excerpt(p model.Pos) (line, marks string, ok bool) {
 		runes = append(runes[:maxExcerpt:maxExcerpt], []rune("...")...)
 	}
 	width = min(width, len(runes)-at)
-	pad := make([]rune, at)
-	for i := range pad {
-		pad[i] = ' '
-		if runes[i] == '\t' {
-			pad[i] = '\t'
-		}
-	}
 	for i, r := range runes {
 		if r != '\t' && !unicode.IsPrint(r) {
 			runes[i] = utf8.RuneError
 		}
 	}
-	marks = strings.Repeat(" ", len(ellipsis)) + string(pad) + "^" + strings.Repeat("~", width-1)
+	marks = blank(ellipsis+string(runes[:at])) + "^" + strings.Repeat("~", max(1, displaywidth.String(string(runes[at:at+width])))-1)
 	return ellipsis + string(runes), marks, true
+}
+
+// blank returns blanks as wide as s shows on a terminal. Tabs stay tabs.
+func blank(s string) string {
+	parts := strings.Split(s, "\t")
+	for i := range parts {
+		parts[i] = strings.Repeat(" ", displaywidth.String(parts[i]))
+	}
+	return strings.Join(parts, "\t")
 }
 
 // subjectWidth returns how many runes of rs belong to the value or key that

@@ -14,7 +14,7 @@ import (
 
 func TestText(t *testing.T) {
 	t.Chdir(t.TempDir())
-	source := "spec:\n\taction: 'al low' # tab\n  to: [{cidr: 10.0.0.300/8}, x]\r\nname: \"a\\\"b\" c\nbell: \a\x1b[31mred\n\n"
+	source := "spec:\n\taction: 'al low' # tab\n  to: [{cidr: 10.0.0.300/8}, x]\r\nname: \"a\\\"b\" c\nbell: \a\x1b[31mred\n\n策略: {é: e\u0301, 名: \"全角\" }\n"
 	if err := os.WriteFile("p.yaml", []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,9 @@ func TestText(t *testing.T) {
 		{"control characters", at(5, 1), "p.yaml:5:1: error: m [TP003]\n 5 | bell: \ufffd\ufffd[31mred\n   | ^~~~\n"},
 		{"behind the line", at(1, 6), "p.yaml:1:6: error: m [TP003]\n"},
 		{"an empty line", at(6, 1), "p.yaml:6:1: error: m [TP003]\n"},
-		{"behind the file", at(7, 1), "p.yaml:7:1: error: m [TP003]\n"},
+		{"wide", at(7, 16), "p.yaml:7:16: error: m [TP003]\n 7 | 策略: {é: e\u0301, 名: \"全角\" }\n   |                  ^~~~~~\n"},
+		{"of two characters", at(7, 9), "p.yaml:7:9: error: m [TP003]\n 7 | 策略: {é: e\u0301, 名: \"全角\" }\n   |           ^\n"},
+		{"behind the file", at(8, 1), "p.yaml:8:1: error: m [TP003]\n"},
 		{"no column", at(1, 0), "p.yaml:1: error: m [TP003]\n"},
 	} {
 		var b bytes.Buffer

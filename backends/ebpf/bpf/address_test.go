@@ -116,6 +116,31 @@ func TestNode(t *testing.T) {
 	w.expect("a link-local address from elsewhere", toClient(udp(addr("fe80::2"), clientIP[1], 53).Bytes(), w.iif), false)
 }
 
+// TestNodeToMany: what the node itself sends by a pod's interface passes also to
+// addresses that are not the pod's; what it forwards there does not.
+func TestNodeToMany(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	w.set(policyOf("client", closed))
+	d := w.devices[devClient]
+	for _, c := range []struct {
+		src, dst string
+		pass     bool
+	}{
+		{"fe80::1", "fe80::aa", true}, {"fe80::1", everybody, true}, {theNode, "ff02::fb", true},
+		{"192.168.10.11", "255.255.255.255", true}, {"192.168.10.11", "224.0.0.251", true},
+		{"169.254.0.1", "224.0.0.251", false}, {foreign, "fe80::aa", false},
+	} {
+		p := ether(d, udp(addr(c.src), addr(c.dst), 53).Bytes())
+		name := c.src + " > " + c.dst
+		w.expect(name+", from the node", w.run(w.ToEther, p, skb{Ifindex: d.index}), c.pass)
+		w.expect(name+", from elsewhere", w.run(w.ToEther, p, skb{Ifindex: d.index, IngressIfindex: w.iif}), false)
+		w.expect(name+", from the pod", w.run(w.FromEther, p, skb{Ifindex: d.index, IngressIfindex: d.index}), false)
+		if n := len(w.connections()); n > 0 {
+			t.Errorf("%s: %d connections, want none", name, n)
+		}
+	}
+}
+
 // TestNodeGone: a connection that the node opened is judged like any other when its
 // address is the node's no longer.
 func TestNodeGone(t *testing.T) {

@@ -73,8 +73,9 @@ static __always_inline __u8 tp_tcp_next(__u8 state, __u8 flags, int opener)
 {
 	if (flags & TP_TCP_FLAG_RST)
 		return state | TP_TCP_RESET;
+	/* A forged SYN must not make an established connection a young one. */
 	if (flags & TP_TCP_FLAG_SYN)
-		return flags & TP_TCP_FLAG_ACK ? state : 0;
+		return flags & TP_TCP_FLAG_ACK || state == TP_TCP_OPEN ? state : 0;
 	if (flags & TP_TCP_FLAG_FIN)
 		state |= opener ? TP_TCP_FIN_OPENER : TP_TCP_FIN_OTHER;
 	return state | TP_TCP_OPEN;
@@ -84,6 +85,13 @@ static __always_inline __u8 tp_tcp_next(__u8 state, __u8 flags, int opener)
 static __always_inline void tp_set_judged(struct tp_conn *c, __u32 generation, __u32 terminal)
 {
 	*(volatile __u64 *)c = (__u64)terminal << 32 | generation;
+}
+
+/* Forgets the connection of p. */
+static __always_inline void tp_forget(struct tp_packet *p)
+{
+	bpf_map_delete_elem(&tp_conns, &p->key);
+	bpf_map_delete_elem(&tp_opening, &p->key);
 }
 
 /* Enters a new connection. */
@@ -100,6 +108,8 @@ static __always_inline void tp_enter(struct __sk_buff *skb, struct tp_packet *p,
 
 	if (p->key.protocol == IPPROTO_TCP)
 		c.tcp = tp_tcp_next(0, p->tcp_flags, 1);
+	if (p->reopens)
+		tp_forget(p);
 	if (bpf_map_update_elem(&tp_opening, &p->key, &c, BPF_ANY))
 		tp_count(TP_COUNTER_UNTRACKED, tp_length(p));
 }
@@ -126,13 +136,6 @@ static __always_inline struct tp_conn *tp_find(struct tp_packet *p)
 		return c;
 	c = bpf_map_lookup_elem(&tp_opening, &p->key);
 	return c && !tp_is_over(c, p) ? c : NULL;
-}
-
-/* Forgets the connection of p. */
-static __always_inline void tp_forget(struct tp_packet *p)
-{
-	bpf_map_delete_elem(&tp_conns, &p->key);
-	bpf_map_delete_elem(&tp_opening, &p->key);
 }
 
 /* What the graph in force says of the connection: asks again where that was another

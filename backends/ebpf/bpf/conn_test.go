@@ -272,6 +272,48 @@ func TestReopened(t *testing.T) {
 	})
 }
 
+// TestForgedSYN: a SYN with the addresses and ports of an established connection does
+// not shorten how long it is remembered.
+func TestForgedSYN(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+		syn, ack := packetOf(6, model.IPv4, out), packetOf(6, model.IPv4, out)
+		syn.Flags, ack.Flags = netlab.SYN, netlab.ACK
+		answer := reply(ack)
+		w.expect(name+", SYN", send(syn), true)
+		w.expect(name+", SYN ACK", back(answer), true)
+		answer.Flags = netlab.ACK
+		w.expect(name+", ACK", send(ack), true)
+		w.expect(name+", forged SYN", send(syn), true)
+		w.age(24 * time.Hour)
+		w.expect(name+", a day later", back(answer), true)
+	})
+}
+
+// TestDeniedSYN: a SYN that is denied ends no connection, not even one that has been
+// reset as it seems.
+func TestDeniedSYN(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+		p := packetOf(6, model.IPv4, out)
+		with := func(p *netlab.Packet, flags uint8) *netlab.Packet {
+			q := *p
+			q.Flags = flags
+			return &q
+		}
+		w.expect(name+", SYN", send(with(p, netlab.SYN)), true)
+		w.expect(name+", SYN ACK", back(with(reply(p), netlab.SYN|netlab.ACK)), true)
+		w.expect(name+", ACK", send(with(p, netlab.ACK)), true)
+		w.expect(name+", forged RST", back(with(reply(p), netlab.RST)), true)
+		w.expect(name+", SYN from the other end", back(with(reply(p), netlab.SYN)), false)
+		w.expect(name+", data from the other end", back(with(reply(p), netlab.ACK)), true)
+		w.expect(name+", SYN", send(with(p, netlab.SYN)), true)
+		if c := w.connections(); len(c) != 1 {
+			t.Errorf("%s: %d connections, want 1", name, len(c))
+		}
+	})
+}
+
 // TestSwitch: a switch stops a connection that the new policy denies, both ways, also
 // one in which only the far side sends; one that it allows goes on.
 func TestSwitch(t *testing.T) {

@@ -131,14 +131,22 @@ func TestDiscovery(t *testing.T) {
 	w.expect("the node's advertisement", w.run(w.ToEther, ether(d, neighbour("fe80::1", own, 136).Bytes()), skb{Ifindex: d.index}), true)
 }
 
-// TestDiscoveryFragments: discovery in fragments is none (RFC 6980).
+// TestDiscoveryFragments: discovery in fragments is dropped (RFC 6980), whatever rules say.
 func TestDiscoveryFragments(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	w.set(policyOf("client", closed))
-	p := neighbour(own, solicited, 135)
-	p.Payload = make([]byte, 100)
-	for _, b := range p.Fragments(64) {
-		w.expect("a fragment", w.from(devClient, b), false)
+	for _, policy := range []string{policyOf("client", closed), policyOf("client", allowOut, allowIn)} {
+		w.set(policy)
+		for typ := uint8(133); typ <= 136; typ++ {
+			p := neighbour(own, solicited, typ)
+			p.Payload = make([]byte, 100)
+			for _, b := range p.Fragments(64) {
+				w.expect("a fragment from the pod", w.from(devClient, b), false)
+			}
+			p.Src, p.Dst = p.Dst, p.Src
+			for _, b := range p.Fragments(64) {
+				w.expect("a fragment to the pod", w.to(devClient, b), false)
+			}
+		}
 	}
 }
 

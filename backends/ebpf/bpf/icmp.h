@@ -62,6 +62,24 @@ __noinline int tp_quote(struct __sk_buff *skb, struct tp_packet *p)
 	return 0;
 }
 
+/* Whom an ICMP error goes to and, once tp_quote has read p's ends, who has sent the
+ * packet that it quotes. */
+static __always_inline const __be32 *tp_receiver(const struct tp_packet *p)
+{
+	return p->direction == TP_EGRESS ? p->key.peer : p->key.local;
+}
+
+static __always_inline void tp_copy_address(__be32 *to, const __be32 *from)
+{
+	for (int i = 0; i < 4; i++)
+		to[i] = from[i];
+}
+
+static __always_inline int tp_is_same_address(const __be32 *a, const __be32 *b)
+{
+	return !((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2]) | (a[3] ^ b[3]));
+}
+
 /* Reports whether a router never forwards what goes to an address: link-local,
  * solicited-node (RFC 4291 2.7.1), all nodes, all routers. */
 static __always_inline int tp_is_on_link(const __be32 *a)

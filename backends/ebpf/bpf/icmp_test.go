@@ -141,8 +141,8 @@ func TestErrorQuotes(t *testing.T) {
 	}
 }
 
-// TestErrorOtherAddress: an error may go to another address of the pod than the packet
-// came from, not to another pod.
+// TestErrorOtherAddress: an error goes to the address that the packet came from, to no
+// other of the pod and to no other pod.
 func TestErrorOtherAddress(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", onlyOut), policyOf("server", onlyOut))
@@ -152,9 +152,33 @@ func TestErrorOtherAddress(t *testing.T) {
 		e := errorAbout(p, goodIP[f], []uint8{3, 1}[f], 100)
 		w.expect("to the address that sent it", w.to(devServer, e.Bytes()), true)
 		e.Dst = serverIP2[f]
-		w.expect("to the pod's other address", w.to(devServer, e.Bytes()), true)
+		w.expect("to the pod's other address", w.to(devServer, e.Bytes()), false)
 		e.Dst = clientIP[f]
 		w.expect("to another pod", w.to(devClient, e.Bytes()), false)
+	}
+}
+
+// TestErrorElsewhere: what a pod says of a packet that it was sent goes to who sent it: a
+// pod cannot tell anybody else things by quoting an allowed connection.
+func TestErrorElsewhere(t *testing.T) {
+	w := newWorld(t, bpf.Options{})
+	w.set(policyOf("client", goodOut, goodIn))
+	for f := range model.Families {
+		p := udp(clientIP[f], goodIP[f], 53)
+		w.expect("first", w.from(devClient, p.Bytes()), true)
+		answer := reply(p)
+		w.expect("answer", w.to(devClient, answer.Bytes()), true)
+		for _, about := range []*netlab.Packet{answer, udp(goodIP[f], clientIP[f], 80)} {
+			if about != answer {
+				w.expect("first to the pod", w.to(devClient, about.Bytes()), true)
+			}
+			e := errorAbout(about, clientIP[f], []uint8{3, 1}[f], 100)
+			w.expect("to who sent it", w.from(devClient, e.Bytes()), true)
+			for _, to := range []netip.Addr{badIP[f], openIP[f], nodeIP[f], clientIP[f]} {
+				e.Dst = to
+				w.expect("to "+to.String(), w.from(devClient, e.Bytes()), false)
+			}
+		}
 	}
 }
 

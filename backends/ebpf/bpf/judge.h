@@ -112,8 +112,12 @@ __noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
 	if (!p)
 		return TP_REFUSED;
 	c = tp_find(p);
-	if (!c || (tp_is_syn(p) && tp_tcp_is_closed(c))) {
+	if (!c) {
 		tp_forget(p);
+		return TP_GO_ON;
+	}
+	if (tp_is_syn(p) && tp_tcp_is_closed(c)) {
+		p->reopens = 1; /* if it passes: one that is denied ends nothing */
 		return TP_GO_ON;
 	}
 	reply = c->direction != p->direction;
@@ -145,18 +149,19 @@ __noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
 	return terminal;
 }
 
-/* An ICMP error has the verdict of the connection that it quotes. */
+/* An ICMP error has the verdict of the connection that it quotes. It goes to who sent
+ * the packet that it is about: to anybody else it would be a way around. */
 __noinline __u32 tp_error(struct __sk_buff *skb, struct tp_packet *p)
 {
 	struct tp_conn *c;
 	int from_node;
-	__u32 pod;
+	__be32 to[4];
 
 	if (!p)
 		return TP_REFUSED;
 	from_node = tp_is_from_node(skb, p);
-	pod = p->pod;
-	if (!tp_quote(skb, p) && tp_own(skb, p) && p->pod == pod) {
+	tp_copy_address(to, tp_receiver(p));
+	if (!tp_quote(skb, p) && tp_is_same_address(to, tp_receiver(p)) && tp_own(skb, p)) {
 		c = tp_find(p);
 		if (c)
 			return tp_judged(p, c);
@@ -164,9 +169,12 @@ __noinline __u32 tp_error(struct __sk_buff *skb, struct tp_packet *p)
 	return from_node ? 0 : TP_DROPPED(TP_COUNTER_BROKEN);
 }
 
-/* What is not the pod's. */
-static __always_inline __u32 tp_foreign(const struct tp_packet *p)
+/* What is not the pod's. What the node itself sends there, to a link-local address or
+ * to many, is no more judged than what it sends to the pod's own. */
+static __always_inline __u32 tp_foreign(struct __sk_buff *skb, const struct tp_packet *p)
 {
+	if (!tp_is_pod_scope() && skb->ingress_ifindex == 0 && tp_is_from_node(skb, p))
+		return 0;
 	return TP_DROPPED(p->direction == TP_EGRESS ? TP_COUNTER_SPOOFED : TP_COUNTER_STRAY);
 }
 
@@ -184,14 +192,16 @@ __noinline __u32 tp_fragment(struct __sk_buff *skb, struct tp_packet *p)
 	if (!p)
 		return TP_REFUSED;
 	if (!tp_own(skb, p))
-		return tp_foreign(p);
+		return tp_foreign(skb, p);
 	if (p->headers.fragment == TP_LATER)
 		tp_recall(p);
 	else
 		tp_remember(p);
 	/* No error is longer than what every link carries (RFC 1812, 4.3.2.3; RFC 4443,
-	 * 2.4 c). */
-	return p->about == TP_ABOUT_QUOTED ? TP_DROPPED(TP_COUNTER_BROKEN) : TP_GO_ON;
+	 * 2.4 c), and discovery is not cut (RFC 6980). */
+	if (p->about == TP_ABOUT_QUOTED || p->about == TP_ABOUT_NEIGHBOUR)
+		return TP_DROPPED(TP_COUNTER_BROKEN);
+	return TP_GO_ON;
 }
 
 /* Whole packets but the plain ones of connections that the graph in force has judged.
@@ -208,7 +218,7 @@ __noinline __u32 tp_slow(struct __sk_buff *skb, struct tp_packet *p)
 			return decision;
 	}
 	if (!tp_own(skb, p))
-		return tp_foreign(p);
+		return tp_foreign(skb, p);
 	return tp_by_kind(skb, p);
 }
 
@@ -241,7 +251,7 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	if (!c)
 		c = bpf_map_lookup_elem(&tp_opening, &p->key);
 	if (!c)
-		return tp_own(skb, p) ? TP_GO_ON : tp_foreign(p);
+		return tp_own(skb, p) ? TP_GO_ON : tp_foreign(skb, p);
 	judged = *(volatile __u64 *)c;
 	if ((__u32)judged != p->words.generation || !tp_is_settled(skb, p, c))
 		return tp_slow(skb, p);

@@ -103,6 +103,10 @@ static __always_inline int tp_is_from_node(struct __sk_buff *skb, const struct t
 		return tp_is_node(p->words.generation, p->key.peer);
 	if (skb->ingress_ifindex != 0 && skb->ingress_ifindex != skb->ifindex)
 		return 0;
+	/* What the node has put together and cut again has forgotten where it was received
+	 * (IPv6), but is no socket's either. */
+	if (skb->ingress_ifindex == 0 && p->headers.fragment && !skb->sk)
+		return 0;
 	if (skb->ingress_ifindex == 0 && p->words.family == TP_IPV6 && tp_is_link_local(p->key.peer))
 		return 1;
 	return tp_is_node(p->words.generation, p->key.peer);

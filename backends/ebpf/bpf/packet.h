@@ -58,7 +58,7 @@ struct tp_packet {
 	__u8 hops;         /* hop limit, IPv6 */
 	__u8 about;        /* TP_ABOUT_* */
 	__u8 ports_unknown; /* of a later fragment without its first */
-	__u8 zero;
+	__u8 reopens;      /* a SYN on a connection that has ended */
 };
 
 /* What decides about the packet. */

@@ -20,6 +20,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -248,7 +249,7 @@ func (w *world) set(policies ...string) {
 	w.install(w.compile(strings.Join(policies, "")))
 }
 
-func (w *world) compile(policies string) *ebpf.Artifact {
+func (w *world) compile(policies string) *bundle.Bundle {
 	w.Helper()
 	dir := w.TempDir()
 	p, i := filepath.Join(dir, "policies.yaml"), filepath.Join(dir, "inventory.yaml")
@@ -264,7 +265,7 @@ func (w *world) compile(policies string) *ebpf.Artifact {
 }
 
 // install writes an artifact beside what is in force and switches.
-func (w *world) install(a *ebpf.Artifact) {
+func (w *world) install(a *bundle.Bundle) {
 	w.Helper()
 	tables, err := ebpf.ReadTables(a.Files[1].Data)
 	w.must(err)

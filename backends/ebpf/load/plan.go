@@ -88,7 +88,10 @@ func (p *plan) Switch(context.Context) error {
 	if err != nil {
 		return err
 	}
-	t := p.takeover(fresh)
+	t, err := p.takeover(fresh)
+	if err != nil {
+		return err
+	}
 	if err := t.run(k.data.shared); err != nil {
 		return err
 	}

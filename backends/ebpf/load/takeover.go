@@ -26,8 +26,8 @@ type takeover struct {
 }
 
 // takeover is for the pods behind interfaces that were not attached to.
-func (p *plan) takeover(fresh map[int]bool) *takeover {
-	t := &takeover{addrs: map[netip.Addr]uint32{}, pod: p.pod()}
+func (p *plan) takeover(fresh map[int]bool) (t *takeover, err error) {
+	t = &takeover{addrs: map[netip.Addr]uint32{}, pod: p.pod()}
 	index := map[string]uint32{}
 	for _, i := range p.change.Record.Interfaces {
 		if fresh[i.Index] {
@@ -41,8 +41,8 @@ func (p *plan) takeover(fresh map[int]bool) *takeover {
 			}
 		}
 	}
-	t.nodes = append(slices.Clone(graphOf(p.change.Bundle).Tables.NodeAddrs), p.change.Record.Options.NodeAddrs...)
-	return t
+	t.nodes, err = nodeAddrs(p.change.Bundle, p.change.Record)
+	return t, err
 }
 
 // run looks for connections and adds those that are not known.
