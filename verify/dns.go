@@ -270,7 +270,7 @@ func (d *dnsSense) deniesKubeDNS(part *model.RuleList) bool {
 	if !allows {
 		return true
 	}
-	found := space.Analyse(asked, d.a.Families...)
+	found := space.Reached(asked, d.a.Families...)
 	for i := range asked.Rules {
 		if asked.Rules[i].Action.Allows() && found.Rules[i].Live {
 			return false
@@ -320,11 +320,11 @@ func (d *dnsSense) findNeed(s *dnsState) {
 	}
 	aside := model.ListRule{Action: model.Deny, L4: model.EveryL4, Peers: []model.ListPeer{{Index: -1, Prefixes: notPublic}}}
 	list.Rules = slices.Insert(list.Rules[:last], 0, aside)
-	found := space.Analyse(list, d.a.Families...)
+	found := space.Reached(list, d.a.Families...)
 	reached := sync.OnceValue(func() *space.Analysis {
 		known := d.resolver.RuleList(s.at.policies, model.Egress, compiler.ForAnalysis)
 		known.Rules = known.Rules[:last]
-		return space.Analyse(known, d.a.Families...)
+		return space.Reached(known, d.a.Families...)
 	})
 	for i := range list.Rules {
 		r := &list.Rules[i]

@@ -236,7 +236,7 @@ func (j *effectJoin) everyone() (all []netip.Prefix) {
 
 // follows reports whether a rule of g in list has an effect.
 func (j *effectJoin) follows(list *model.RuleList, g *group) bool {
-	a := space.Analyse(list, j.a.Families...)
+	a := space.Reached(list, j.a.Families...)
 	of := func(r model.RuleRef) bool { return !r.IsZero() && slices.Contains(g.policies, r.Policy) }
 	idle, _ := j.idleRules(list, a, of)
 	for i := range idle {

@@ -137,7 +137,7 @@ func (s *sense) hits(at *subject, prefixes []netip.Prefix, wanted func(*model.Ru
 	list := s.resolver.RuleList(at.policies[:last], model.Egress, compiler.ForAnalysis)
 	for i, within := range prefixes {
 		part := restrict(list, within)
-		analysis := space.Analyse(part, model.FamilyOf(within.Addr()))
+		analysis := space.Reached(part, model.FamilyOf(within.Addr()))
 		nice := space.Packet{Addr: within.Addr(), L4: nicePoint}
 		niceRule := firstMatch(part, &nice)
 		for j := range part.Rules {

@@ -9,6 +9,23 @@ import (
 
 // Analyse analyses list for the given families; a packet of any of them counts.
 func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
+	out, us, analysers := analyse(list, families)
+	out.cover(list, us, analysers)
+	return out
+}
+
+// Reached is Analyse for those who ask which rules are live, with their witnesses: of
+// the others it does not say by which rules their packets are taken.
+func Reached(list *model.RuleList, families ...model.Family) *Analysis {
+	out, _, _ := analyse(list, families)
+	for i := range out.Rules {
+		out.Rules[i].Taken = [2]bool{}
+	}
+	return out
+}
+
+// analyse does all of Analyse but for covers.
+func analyse(list *model.RuleList, families []model.Family) (*Analysis, *units, []*analyser) {
 	us := newUnits(list)
 	out := &Analysis{Rules: make([]RuleAnalysis, len(list.Rules))}
 	peers := make([]EntryAnalysis, countPeers(list))
@@ -26,8 +43,7 @@ func Analyse(list *model.RuleList, families ...model.Family) *Analysis {
 		analysers[i].run()
 		analysers[i].report(out)
 	}
-	out.cover(list, us, analysers)
-	return out
+	return out, us, analysers
 }
 
 // cover finds the covers of the rules that are dead in every family.
