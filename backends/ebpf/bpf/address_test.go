@@ -9,6 +9,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -39,7 +40,7 @@ func TestSpoofedAndStray(t *testing.T) {
 		for f := range clientIP {
 			w.expect("from the own", w.from(devClient, udp(clientIP[f], goodIP[f], 53).Bytes()), true)
 			w.expect("to the own", w.to(devClient, udp(badIP[f], clientIP[f], 53).Bytes()), true)
-			// A connection that is allowed is no way to use its address elsewhere.
+			// A connection that is allowed is no way to use its address bpflab.Elsewhere.
 			w.expect("from the own, by another interface", w.from(devServer, udp(clientIP[f], goodIP[f], 53).Bytes()), pod)
 			w.expect("its answer, to another interface", w.to(devServer, udp(goodIP[f], clientIP[f], 53).Bytes()), pod)
 		}
@@ -77,9 +78,9 @@ func TestMapped(t *testing.T) {
 func TestNode(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", closed))
-	d := w.devices[devClient]
-	toClient := func(b []byte, iif uint32) result {
-		return w.run(w.ToEther, ether(d, b), skb{Ifindex: d.index, IngressIfindex: iif})
+	d := w.Devices[devClient]
+	toClient := func(b []byte, iif uint32) bpflab.Result {
+		return w.run(w.ToEther, bpflab.Frame(d, b), bpflab.SKB{Ifindex: d.Index, IngressIfindex: iif})
 	}
 	for f := range nodeIP {
 		for _, proto := range []uint8{6, 17, 132, 1, 58, 253} {
@@ -89,7 +90,7 @@ func TestNode(t *testing.T) {
 			if proto == 1 && f == 1 || proto == 58 && f == 0 {
 				continue
 			}
-			w.forget()
+			w.Forget()
 			w.expect("a pod to its node", w.from(devClient, reply(p).Bytes()), false)
 			w.expect("the node's address from elsewhere", toClient(p.Bytes(), w.iif), false)
 			w.expect("the world from the node", toClient(udp(goodIP[f], clientIP[f], 53).Bytes(), 0), false)
@@ -100,7 +101,7 @@ func TestNode(t *testing.T) {
 			if got := w.counted(); len(got) > 0 {
 				t.Errorf("what no rule is asked about was counted: %v", got)
 			}
-			w.expect("the node's address from elsewhere, on its connection", toClient(p.Bytes(), w.iif), false)
+			w.expect("the node's address from bpflab.Elsewhere, on its connection", toClient(p.Bytes(), w.iif), false)
 			w.expect("the node still", toClient(p.Bytes(), 0), true)
 			other := *p
 			other.DstPort, other.ID = 54, 54
@@ -121,7 +122,7 @@ func TestNode(t *testing.T) {
 func TestNodeToMany(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", closed))
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for _, c := range []struct {
 		src, dst string
 		pass     bool
@@ -130,11 +131,11 @@ func TestNodeToMany(t *testing.T) {
 		{"192.168.10.11", "255.255.255.255", true}, {"192.168.10.11", "224.0.0.251", true},
 		{"169.254.0.1", "224.0.0.251", false}, {foreign, "fe80::aa", false},
 	} {
-		p := ether(d, udp(addr(c.src), addr(c.dst), 53).Bytes())
+		p := bpflab.Frame(d, udp(addr(c.src), addr(c.dst), 53).Bytes())
 		name := c.src + " > " + c.dst
-		w.expect(name+", from the node", w.run(w.ToEther, p, skb{Ifindex: d.index}), c.pass)
-		w.expect(name+", from elsewhere", w.run(w.ToEther, p, skb{Ifindex: d.index, IngressIfindex: w.iif}), false)
-		w.expect(name+", from the pod", w.run(w.FromEther, p, skb{Ifindex: d.index, IngressIfindex: d.index}), false)
+		w.expect(name+", from the node", w.run(w.ToEther, p, bpflab.SKB{Ifindex: d.Index}), c.pass)
+		w.expect(name+", from elsewhere", w.run(w.ToEther, p, bpflab.SKB{Ifindex: d.Index, IngressIfindex: w.iif}), false)
+		w.expect(name+", from the pod", w.run(w.FromEther, p, bpflab.SKB{Ifindex: d.Index, IngressIfindex: d.Index}), false)
 		if n := len(w.connections()); n > 0 {
 			t.Errorf("%s: %d connections, want none", name, n)
 		}
@@ -145,16 +146,16 @@ func TestNodeToMany(t *testing.T) {
 // address is the node's no longer.
 func TestNodeGone(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for f := range nodeIP {
 		for _, gone := range []bool{false, true} {
-			w.forget()
+			w.Forget()
 			w.set(policyOf("client", closed))
 			p := udp(nodeIP[f], clientIP[f], 53)
-			w.expect("the node", w.run(w.ToEther, ether(d, p.Bytes()), skb{Ifindex: d.index}), true)
+			w.expect("the node", w.run(w.ToEther, bpflab.Frame(d, p.Bytes()), bpflab.SKB{Ifindex: d.Index}), true)
 			w.set(policyOf("client", closed))
 			if gone {
-				w.must(w.Nodes.Delete(bpf.NodeKey{Generation: w.generation, Address: bpf.AddressOf(nodeIP[f])}))
+				w.must(w.Nodes.Delete(bpf.NodeKey{Generation: w.Generation, Address: bpf.AddressOf(nodeIP[f])}))
 			}
 			w.expect(fmt.Sprintf("the pod's answer, the address gone: %v", gone), w.from(devClient, reply(p).Bytes()), !gone)
 		}
@@ -166,12 +167,12 @@ func TestNodeGone(t *testing.T) {
 func TestNodeReply(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	toNode := `egress: {rules: [{action: allow, to: [{cidr: 192.168.10.11}, {cidr: "fd00:10::11"}]}]}`
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for f := range nodeIP {
 		w.set(policyOf("client", toNode))
 		p := udp(clientIP[f], nodeIP[f], 53)
-		answer := func() result {
-			return w.run(w.ToEther, ether(d, reply(p).Bytes()), skb{Ifindex: d.index})
+		answer := func() bpflab.Result {
+			return w.run(w.ToEther, bpflab.Frame(d, reply(p).Bytes()), bpflab.SKB{Ifindex: d.Index})
 		}
 		w.expect("a pod to its node", w.from(devClient, p.Bytes()), true)
 		w.expect("the node's reply", answer(), true)
@@ -181,7 +182,7 @@ func TestNodeReply(t *testing.T) {
 		w.set(policyOf("client", closed))
 		w.expect("the node's reply when it is denied", answer(), false)
 		w.expect("a pod to its node when it is denied", w.from(devClient, p.Bytes()), false)
-		w.forget()
+		w.Forget()
 	}
 }
 
@@ -203,16 +204,16 @@ func TestPodScopeNode(t *testing.T) {
 func TestSelf(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", closed), policyOf("server", closed))
-	d := w.devices[devServer]
+	d := w.Devices[devServer]
 	for f := range serverIP {
 		for _, to := range []netip.Addr{serverIP[f], serverIP2[f]} {
 			for _, proto := range []uint8{6, 17, 253} {
 				p := udp(serverIP[f], to, 53)
 				p.Proto = proto
 				w.expect("sent to itself", w.from(devServer, p.Bytes()), true)
-				w.expect("received from itself", w.run(w.ToEther, ether(d, p.Bytes()), skb{Ifindex: d.index, IngressIfindex: d.index}), true)
+				w.expect("received from itself", w.run(w.ToEther, bpflab.Frame(d, p.Bytes()), bpflab.SKB{Ifindex: d.Index, IngressIfindex: d.Index}), true)
 				w.expect("its answer", w.from(devServer, reply(p).Bytes()), true)
-				w.expect("its answer", w.run(w.ToEther, ether(d, reply(p).Bytes()), skb{Ifindex: d.index, IngressIfindex: d.index}), true)
+				w.expect("its answer", w.run(w.ToEther, bpflab.Frame(d, reply(p).Bytes()), bpflab.SKB{Ifindex: d.Index, IngressIfindex: d.Index}), true)
 			}
 		}
 		w.expect("to another", w.from(devServer, udp(serverIP[f], clientIP[f], 53).Bytes()), false)
@@ -220,7 +221,7 @@ func TestSelf(t *testing.T) {
 
 		p := &netlab.Packet{Src: nodeIP[f], Dst: serverIP[f], Proto: model.IPProtoTCP, SrcPort: 40000, DstPort: 8080}
 		w.expect("masqueraded from another pod", w.to(devServer, p.Bytes()), false)
-		w.expect("masqueraded from itself", w.run(w.ToEther, ether(d, p.Bytes()), skb{Ifindex: d.index, IngressIfindex: d.index}), true)
+		w.expect("masqueraded from itself", w.run(w.ToEther, bpflab.Frame(d, p.Bytes()), bpflab.SKB{Ifindex: d.Index, IngressIfindex: d.Index}), true)
 		w.expect("its answer", w.from(devServer, reply(p).Bytes()), true)
 	}
 	if got := w.counted(); got["broken"] > 0 {
@@ -236,7 +237,7 @@ func TestNoGraph(t *testing.T) {
 	w.expect("with one", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), true)
 	for i, what := range []string{"no graph", "generation zero"} {
 		w.set(policyOf("client", allowOut))
-		root := w.generation % 2 * w.half
+		root := w.Root()
 		var header bpf.Line
 		w.must(w.Area.Lookup(root, &header))
 		header[[]int{ebpf.HeaderMagic, ebpf.HeaderGeneration}[i]] = 0
@@ -251,7 +252,7 @@ func TestNoGraph(t *testing.T) {
 func TestEnter(t *testing.T) {
 	w := newWorld(t, bpf.Options{Frags: 64})
 	w.set(policyOf("client", allowOut, allowIn))
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for s := range bpf.Slots {
 		packet := udp(clientIP[0], goodIP[0], 53).Bytes()
 		if s == bpf.SlotToEther || s == bpf.SlotToIP {
@@ -259,10 +260,10 @@ func TestEnter(t *testing.T) {
 		}
 		frame := packet
 		if s == bpf.SlotFromEther || s == bpf.SlotToEther {
-			frame = ether(d, packet)
+			frame = bpflab.Frame(d, packet)
 		}
-		w.expect("an empty slot", w.run(w.Enter(s), frame, skb{Ifindex: d.index, IngressIfindex: w.iif}), false)
+		w.expect("an empty slot", w.run(w.Enter(s), frame, bpflab.SKB{Ifindex: d.Index, IngressIfindex: w.iif}), false)
 		w.must(w.Programs.Put(uint32(s), w.Program(s)))
-		w.expect("a full slot", w.run(w.Enter(s), frame, skb{Ifindex: d.index, IngressIfindex: w.iif}), true)
+		w.expect("a full slot", w.run(w.Enter(s), frame, bpflab.SKB{Ifindex: d.Index, IngressIfindex: w.iif}), true)
 	}
 }

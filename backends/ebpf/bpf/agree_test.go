@@ -18,6 +18,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/kerneltest"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/internal/synth"
@@ -119,7 +120,7 @@ func (g *agreement) target(w *world, comp *compiler.Compiler, t compiler.Target)
 	if err != nil {
 		return err
 	}
-	w.forget()
+	w.Forget()
 	w.install(a)
 	for _, r := range a.Manifest.Rules {
 		w.rules[r.ID] = r.Name
@@ -194,7 +195,7 @@ func (x *comparison) change(t compiler.Target) error {
 		}
 		pod := p.Pods[i]
 		decision := x.nextSim.Walk(x.policies(x.nextSim, pod), l.direction).Decide(l.peer, l.point, nil)
-		want, reject := uint32(passed), decision.Action == model.Reject
+		want, reject := passed, decision.Action == model.Reject
 		if !decision.Action.Allows() {
 			if want = dropped; reject && answerable(l.packet.Src) && answerable(l.packet.Dst) {
 				want = answered
@@ -209,7 +210,7 @@ func (x *comparison) change(t compiler.Target) error {
 			d    model.Direction
 			p    *netlab.Packet
 		}{{"an answer", 1 - l.direction, q}, {"a packet", l.direction, l.packet}} {
-			if got := x.judge(l.device, l.iif, c.d, c.p, !reject && x.IntN(4) == 0); got.end != want {
+			if got := x.judge(l.device, l.iif, c.d, c.p, !reject && x.IntN(4) == 0); got.End != want {
 				return fmt.Errorf("%+v, after the switch to %d policies: %s of %s %s, %s %s: %s, simulated: %s by %s",
 					t, len(p.Classes[pod.Class].Policies), c.what, pod.Ref, l.direction, l.packet, l.point, got, decision.Action, decision.Reason)
 			}
@@ -226,7 +227,7 @@ type live struct {
 	peer      netip.Addr
 	point     model.L4
 	packet    *netlab.Packet // its first
-	device    device
+	device    bpflab.Device
 	iif       uint32
 }
 
@@ -252,8 +253,8 @@ func (x *comparison) packet() error {
 	d := model.Directions[x.IntN(2)]
 	point := x.points[d][x.IntN(len(x.points[d]))]
 	p := x.build(local, peer, d, point)
-	dev := x.devices[x.deviceOf(own.Ref, i)]
-	iif := dev.index
+	dev := x.Devices[x.deviceOf(own.Ref, i)]
+	iif := dev.Index
 	if d == model.Ingress {
 		iif = []uint32{0, x.iif, x.iif}[x.IntN(3)]
 	}
@@ -282,7 +283,7 @@ func (x *comparison) packet() error {
 	// A program for raw IP is run with what the kernel takes for an Ethernet header in
 	// front, so that it cannot make answers.
 	got := x.judge(dev, iif, d, p, !reject && x.IntN(4) == 0)
-	want := uint32(passed)
+	want := passed
 	if !pass {
 		want = dropped
 		if reject && answerable(local) && answerable(peer) {
@@ -290,13 +291,13 @@ func (x *comparison) packet() error {
 			x.want["rejects"]++
 		}
 	}
-	if got.end != want {
+	if got.End != want {
 		return fmt.Errorf("%s: %s, simulated: %s by %s", name, got, decision.Action, counter)
 	}
 	if pass && counter != "" && !slices.Contains(own.Addrs, peer) {
 		q := reply(p)
 		x.want[counter]++
-		if got := x.judge(dev, iif, 1-d, q, x.IntN(4) == 0); got.end != passed {
+		if got := x.judge(dev, iif, 1-d, q, x.IntN(4) == 0); got.End != passed {
 			return fmt.Errorf("%s: its answer %s", name, got)
 		}
 		x.live = append(x.live, live{own.Ref, d, peer, point, p, dev, iif})
@@ -315,14 +316,14 @@ func (x *comparison) policies(sim *simulate.Simulator, p compiler.ProgramPod) []
 }
 
 // judge runs the program of a direction, on Ethernet or on raw IP.
-func (x *comparison) judge(dev device, iif uint32, d model.Direction, p *netlab.Packet, raw bool) result {
+func (x *comparison) judge(dev bpflab.Device, iif uint32, d model.Direction, p *netlab.Packet, raw bool) bpflab.Result {
 	b := p.Bytes()
 	programs := [2][2]*ciliumebpf.Program{{x.FromEther, x.FromIP}, {x.ToEther, x.ToIP}}
-	ctx := skb{Ifindex: dev.index, IngressIfindex: iif}
+	ctx := bpflab.SKB{Ifindex: dev.Index, IngressIfindex: iif}
 	if raw {
 		return x.run(programs[d][1], b, ctx)
 	}
-	return x.run(programs[d][0], ether(dev, b), ctx)
+	return x.run(programs[d][0], bpflab.Frame(dev, b), ctx)
 }
 
 // build makes a first packet, now and then with options or extension headers.

@@ -15,6 +15,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -43,7 +44,7 @@ func newBench(b *testing.B, p *compiler.Program, f model.Family, random bool, o 
 	for i := range p.Classes {
 		o.Deciders += uint32(len(p.Classes[i].Egress.Rules))
 	}
-	x := &bench{world: &world{TB: b, lab: newLab(b), Instance: new(bpf.Instance), half: o.Lines / 2}}
+	x := &bench{world: &world{TB: b, Lab: newLab(b), Machine: bpflab.MachineOf(new(bpf.Instance), o.Lines)}}
 	spec, err := loadBench()
 	x.must(err)
 	x.must(spec.Variables["bench_random"].Set(random))
@@ -119,18 +120,18 @@ func within(r *rand.Rand, c netip.Prefix) netip.Addr {
 // repeat has the kernel run a program n times with a packet of the pod.
 func (x *bench) repeat(program string, packet []byte, n int) (took time.Duration) {
 	x.Helper()
-	d := x.devices[devLoopback]
-	opts := ciliumebpf.RunOptions{Data: ether(d, packet), Context: skb{Ifindex: d.index, IngressIfindex: d.index}, Repeat: uint32(n)}
+	d := x.Devices[devLoopback]
+	opts := ciliumebpf.RunOptions{Data: bpflab.Frame(d, packet), Context: bpflab.SKB{Ifindex: d.Index, IngressIfindex: d.Index}, Repeat: uint32(n)}
 	var end uint32
 	var err error
-	x.do(func() {
+	x.Do(func() {
 		begin := time.Now()
 		end, err = x.programs.Programs[program].Run(&opts)
 		took = time.Since(begin)
 	})
 	x.must(err)
-	if end != passed {
-		x.Fatalf("%s: %s", program, result{end: end})
+	if bpflab.End(end) != passed {
+		x.Fatalf("%s: %s", program, bpflab.End(end))
 	}
 	return took
 }

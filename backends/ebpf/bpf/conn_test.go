@@ -13,6 +13,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -80,28 +81,28 @@ const (
 )
 
 // opened runs a test with client as the end that opens, and as the other.
-func opened(w *world, f func(name string, send, back func(p *netlab.Packet) result, out bool)) {
-	from := func(p *netlab.Packet) result { return w.from(devClient, p.Bytes()) }
-	to := func(p *netlab.Packet) result { return w.to(devClient, p.Bytes()) }
+func opened(w *world, f func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool)) {
+	from := func(p *netlab.Packet) bpflab.Result { return w.from(devClient, p.Bytes()) }
+	to := func(p *netlab.Packet) bpflab.Result { return w.to(devClient, p.Bytes()) }
 	w.set(policyOf("client", onlyOut))
 	f("the pod opens", from, to, true)
-	w.forget()
+	w.Forget()
 	w.set(policyOf("client", onlyIn))
 	f("the pod is called", to, from, false)
-	w.forget()
+	w.Forget()
 }
 
 // TestReplies: an answer passes on the connection of the packet that it answers and
 // on no other.
 func TestReplies(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		for f := range model.Families {
 			for _, proto := range []uint8{6, 17, 132, 1, 58, 253} {
 				if proto == 1 && f == 1 || proto == 58 && f == 0 {
 					continue
 				}
-				w.forget()
+				w.Forget()
 				p := packetOf(proto, model.Family(f), out)
 				name := fmt.Sprintf("%s, %s, protocol %d", name, model.Family(f), proto)
 				w.expect(name+", an answer to nothing", back(reply(p)), false)
@@ -127,10 +128,10 @@ func TestReplies(t *testing.T) {
 func TestQueries(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	queries := [2]map[uint8]uint8{{8: 0, 13: 14, 15: 16, 17: 18}, {128: 129, 139: 140}}
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		for f := range model.Families {
 			for typ := range 256 {
-				w.forget()
+				w.Forget()
 				p := packetOf([]uint8{1, 58}[f], model.Family(f), out)
 				p.Type = uint8(typ)
 				answer, asks := queries[f][p.Type]
@@ -210,10 +211,10 @@ var exchanges = []exchange{
 // TestTimeouts: an entry is good until its protocol's and state's timeout is over.
 func TestTimeouts(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		for _, c := range exchanges {
 			for _, over := range []bool{false, true} {
-				w.forget()
+				w.Forget()
 				p := packetOf(c.proto, model.IPv4, out)
 				for i, s := range c.steps {
 					q, dir := *p, send
@@ -240,7 +241,7 @@ func TestTimeouts(t *testing.T) {
 // in its own direction; on one that is not it does not.
 func TestReopened(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		p := packetOf(6, model.IPv4, out)
 		with := func(p *netlab.Packet, flags uint8) *netlab.Packet {
 			q := *p
@@ -248,7 +249,7 @@ func TestReopened(t *testing.T) {
 			return &q
 		}
 		begin := func() {
-			w.forget()
+			w.Forget()
 			w.expect(name+", SYN", send(with(p, netlab.SYN)), true)
 			w.expect(name+", SYN ACK", back(with(reply(p), netlab.SYN|netlab.ACK)), true)
 			w.expect(name+", ACK", send(with(p, netlab.ACK)), true)
@@ -276,7 +277,7 @@ func TestReopened(t *testing.T) {
 // not shorten how long it is remembered.
 func TestForgedSYN(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		syn, ack := packetOf(6, model.IPv4, out), packetOf(6, model.IPv4, out)
 		syn.Flags, ack.Flags = netlab.SYN, netlab.ACK
 		answer := reply(ack)
@@ -294,7 +295,7 @@ func TestForgedSYN(t *testing.T) {
 // reset as it seems.
 func TestDeniedSYN(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		p := packetOf(6, model.IPv4, out)
 		with := func(p *netlab.Packet, flags uint8) *netlab.Packet {
 			q := *p
@@ -326,8 +327,8 @@ func TestSwitch(t *testing.T) {
 				}
 				allowed, other := onlyOut, onlyIn
 				p := packetOf(proto, model.Family(f), out)
-				there := func(p *netlab.Packet) result { return w.from(devClient, p.Bytes()) }
-				back := func(p *netlab.Packet) result { return w.to(devClient, p.Bytes()) }
+				there := func(p *netlab.Packet) bpflab.Result { return w.from(devClient, p.Bytes()) }
+				back := func(p *netlab.Packet) bpflab.Result { return w.to(devClient, p.Bytes()) }
 				if !out {
 					allowed, other, there, back = onlyIn, onlyOut, back, there
 				}
@@ -337,7 +338,7 @@ func TestSwitch(t *testing.T) {
 				answer := reply(&again)
 				answer.Flags = netlab.ACK
 
-				w.forget()
+				w.Forget()
 				w.set(policyOf("client", allowed))
 				w.expect(name+", first", there(p), true)
 				w.expect(name+", answer", back(answer), true)
@@ -383,7 +384,7 @@ func TestKeys(t *testing.T) {
 	w.set(policyOf("client", allowOut, allowIn))
 	for f := range model.Families {
 		for _, out := range []bool{true, false} {
-			w.forget()
+			w.Forget()
 			p := packetOf(17, model.Family(f), out)
 			w.counted()
 			before := now()
@@ -402,7 +403,7 @@ func TestKeys(t *testing.T) {
 			if !ok {
 				t.Fatalf("no entry %+v in %+v", want, w.connections())
 			}
-			if c.Generation != w.generation || c.Ifindex != w.devices[devClient].index || c.Direction != direction || c.Flags != 0 || c.TCP != 0 {
+			if c.Generation != w.Generation || c.Ifindex != w.Devices[devClient].Index || c.Direction != direction || c.Flags != 0 || c.TCP != 0 {
 				t.Errorf("entry %+v", c)
 			}
 			if c.Seen > now() || c.Seen+uint64(time.Second) < before {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -89,7 +90,7 @@ func sent() (out []discovery) {
 	return out
 }
 
-// received are those on what a pod is sent from elsewhere, in node scope.
+// received are those on what a pod is sent from bpflab.Elsewhere, in node scope.
 func received() (out []discovery) {
 	add := func(what string, p *netlab.Packet, pass bool) { out = append(out, discovery{what, p, pass}) }
 	for _, typ := range []uint8{133, 134, 135, 136} {
@@ -127,8 +128,8 @@ func TestDiscovery(t *testing.T) {
 		w.expect("to the pod, "+c.what+", "+c.p.String(), w.to(devClient, c.p.Bytes()), c.pass)
 	}
 	// The node answers the pod's solicitation at its global address.
-	d := w.devices[devClient]
-	w.expect("the node's advertisement", w.run(w.ToEther, ether(d, neighbour("fe80::1", own, 136).Bytes()), skb{Ifindex: d.index}), true)
+	d := w.Devices[devClient]
+	w.expect("the node's advertisement", w.run(w.ToEther, bpflab.Frame(d, neighbour("fe80::1", own, 136).Bytes()), bpflab.SKB{Ifindex: d.Index}), true)
 }
 
 // TestDiscoveryFragments: discovery in fragments is dropped (RFC 6980), whatever rules say.

@@ -73,7 +73,7 @@ func TestEvents(t *testing.T) {
 		if d, ok := e.Counter.Decider(); ok {
 			name = w.rules[w.deciders[d]]
 		}
-		if name != c.counter || e.Direction != c.direction || e.Rejected != c.rejected || e.Generation != w.generation || e.Ifindex != w.devices[devClient].index {
+		if name != c.counter || e.Direction != c.direction || e.Rejected != c.rejected || e.Generation != w.Generation || e.Ifindex != w.Devices[devClient].Index {
 			t.Errorf("%s: %+v by %s", c.what, e, name)
 		}
 		if int(e.Length) != len(c.packet) || !bytes.Equal(e.Packet, c.packet[:min(len(c.packet), 128)]) {

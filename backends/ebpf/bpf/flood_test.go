@@ -36,7 +36,7 @@ func flooded(t *testing.T) (*world, []*netlab.Packet) {
 // replies returns how many of the connections still get theirs.
 func (w *world) replies(established []*netlab.Packet) (n int) {
 	for _, p := range established {
-		if w.to(devServer, reply(p).Bytes()).end == passed {
+		if w.to(devServer, reply(p).Bytes()).End == passed {
 			n++
 		}
 	}

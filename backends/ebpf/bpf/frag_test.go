@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -48,12 +49,12 @@ func TestFragments(t *testing.T) {
 					p.Type = map[uint8]uint8{1: 8, 58: 128}[c.proto]
 					return fragments(p, id)
 				}
-				w.forget()
+				w.Forget()
 				b := next()
 				w.expect(name+", first", way.send(b[0]), c.pass)
 				w.expect(name+", later", way.send(b[1]), c.pass)
 				w.expect(name+", later again", way.send(b[1]), c.pass)
-				w.forget()
+				w.Forget()
 				b = next()
 				w.expect(name+", later before its first", way.send(b[1]), c.alone)
 				w.expect(name+", first", way.send(b[0]), c.pass)
@@ -76,10 +77,10 @@ func TestFragments(t *testing.T) {
 func TestFragmentReplies(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.unchecked = true
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
-		raw := func(b []byte) result { return w.to(devClient, b) }
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
+		raw := func(b []byte) bpflab.Result { return w.to(devClient, b) }
 		if !out {
-			raw = func(b []byte) result { return w.from(devClient, b) }
+			raw = func(b []byte) bpflab.Result { return w.from(devClient, b) }
 		}
 		for f := range model.Families {
 			for _, proto := range []uint8{17, []uint8{1, 58}[f], 253} {
@@ -92,7 +93,7 @@ func TestFragmentReplies(t *testing.T) {
 				b = fragments(answer, 8)
 				w.expect(name+", an answer's first", raw(b[0]), true)
 				w.expect(name+", an answer's later", raw(b[1]), true)
-				w.forget()
+				w.Forget()
 			}
 		}
 	})
@@ -115,7 +116,7 @@ func TestFragmentTimeout(t *testing.T) {
 		frag.Seen = now() - uint64(age)
 		w.must(w.Frags.Put(key, frag))
 		w.expect(fmt.Sprintf("later after %v", age), w.from(devClient, b[1]), age < 30*time.Second)
-		w.forget()
+		w.Forget()
 	}
 }
 
@@ -155,7 +156,7 @@ func TestFragmentPorts(t *testing.T) {
 		w.set(policyOf("client", "egress: {"+out+"}, ingress: {"+in+"}"))
 		for _, way := range w.ways() {
 			for f := range model.Families {
-				w.forget()
+				w.Forget()
 				b := fragments(udp(way.src[f], way.dst[f], 53), 3)
 				w.expect(fmt.Sprintf("%s, %s, %s", c.what, way.name, model.Family(f)), way.send(b[1]), c.pass)
 				if len(w.connections()) > 0 {

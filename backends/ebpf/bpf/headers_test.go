@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -144,7 +145,7 @@ func TestOtherProtocols(t *testing.T) {
 					}
 					p := udp(way.src[f], way.dst[f], 53)
 					p.Proto = uint8(proto)
-					if w.forget(); way.send(p.Bytes()).end != map[bool]uint32{true: passed, false: dropped}[other] {
+					if w.Forget(); way.send(p.Bytes()).End != map[bool]bpflab.End{true: passed, false: dropped}[other] {
 						t.Errorf("%s, %s, protocol %d: allowed is %v", way.name, model.Family(f), proto, other)
 					}
 				}
@@ -204,12 +205,12 @@ func TestIPv6Header(t *testing.T) {
 		for version := range byte(16) {
 			b := slices.Clone(whole)
 			b[0] = version << 4
-			d := w.devices[devClient]
+			d := w.Devices[devClient]
 			program := w.FromEther
 			if way.src[1] != clientIP[1] {
 				program = w.ToEther
 			}
-			r := w.run(program, etherOf(d, 0x86dd, b), skb{Ifindex: d.index})
+			r := w.run(program, bpflab.FrameOf(d, 0x86dd, b), bpflab.SKB{Ifindex: d.Index})
 			w.expect(fmt.Sprintf("%s, version %d", way.name, version), r, version == 6)
 		}
 		for _, n := range []uint16{0, 7, payload - 1, payload, payload + 1, 65535} {
@@ -309,7 +310,7 @@ func TestTCPHeader(t *testing.T) {
 				w.expect(fmt.Sprintf("%s, TCP header of %d words", way.name, words), way.send(b), words >= 5 && words <= 8)
 			}
 			for flags := range 256 {
-				w.forget()
+				w.Forget()
 				b := p.Bytes()
 				b[head+13] = byte(flags)
 				w.expect(fmt.Sprintf("%s, TCP flags %#x", way.name, flags), way.send(b), opens(byte(flags)))
@@ -322,27 +323,27 @@ func TestTCPHeader(t *testing.T) {
 func TestEthertypes(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", allowOut, allowIn))
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for _, p := range []struct {
 		name string
-		run  func(frame []byte) result
+		run  func(frame []byte) bpflab.Result
 	}{
-		{"from", func(b []byte) result { return w.run(w.FromEther, b, skb{Ifindex: d.index}) }},
-		{"to", func(b []byte) result { return w.run(w.ToEther, b, skb{Ifindex: d.index}) }},
+		{"from", func(b []byte) bpflab.Result { return w.run(w.FromEther, b, bpflab.SKB{Ifindex: d.Index}) }},
+		{"to", func(b []byte) bpflab.Result { return w.run(w.ToEther, b, bpflab.SKB{Ifindex: d.Index}) }},
 	} {
-		w.expect(p.name+" ARP", p.run(etherOf(d, 0x0806, make([]byte, 28))), true)
+		w.expect(p.name+" ARP", p.run(bpflab.FrameOf(d, 0x0806, make([]byte, 28))), true)
 		packet := udp(clientIP[0], goodIP[0], 53).Bytes()
 		tagged := append([]byte{0, 5, 8, 0}, packet...)
 		for _, proto := range []uint16{0, 46, 0x05ff, 0x0600, 0x0805, 0x0807, 0x8035, 0x8100, 0x88a8, 0x86dc, 0x8847, 0x8864, 0x88cc, 0xffff} {
 			w.counted()
-			w.expect(fmt.Sprintf("%s ethertype %#x", p.name, proto), p.run(etherOf(d, proto, tagged)), false)
+			w.expect(fmt.Sprintf("%s ethertype %#x", p.name, proto), p.run(bpflab.FrameOf(d, proto, tagged)), false)
 			if n := w.counted()["ethertype"]; n != 1 {
 				t.Errorf("ethertype %#x was counted %d times", proto, n)
 			}
 		}
 		// One family's packet in the frame of the other.
-		w.expect(p.name+" IPv4 in an IPv6 frame", p.run(etherOf(d, 0x86dd, append(packet, make([]byte, 40)...))), false)
-		w.expect(p.name+" IPv6 in an IPv4 frame", p.run(etherOf(d, 0x0800, udp(clientIP[1], goodIP[1], 53).Bytes())), false)
+		w.expect(p.name+" IPv4 in an IPv6 frame", p.run(bpflab.FrameOf(d, 0x86dd, append(packet, make([]byte, 40)...))), false)
+		w.expect(p.name+" IPv6 in an IPv4 frame", p.run(bpflab.FrameOf(d, 0x0800, udp(clientIP[1], goodIP[1], 53).Bytes())), false)
 	}
 }
 
@@ -350,13 +351,13 @@ func TestEthertypes(t *testing.T) {
 func TestRawIP(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", only53))
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for f := range clientIP {
 		for _, port := range []uint16{53, 54} {
 			out, in := udp(clientIP[f], goodIP[f], port), udp(goodIP[f], clientIP[f], port)
 			out.SrcPort, in.SrcPort = 100, 200
-			w.expect(fmt.Sprintf("from, %s", out), w.run(w.FromIP, out.Bytes(), skb{Ifindex: d.index}), port == 53)
-			w.expect(fmt.Sprintf("to, %s", in), w.run(w.ToIP, in.Bytes(), skb{Ifindex: d.index, IngressIfindex: w.iif}), port == 53)
+			w.expect(fmt.Sprintf("from, %s", out), w.run(w.FromIP, out.Bytes(), bpflab.SKB{Ifindex: d.Index}), port == 53)
+			w.expect(fmt.Sprintf("to, %s", in), w.run(w.ToIP, in.Bytes(), bpflab.SKB{Ifindex: d.Index, IngressIfindex: w.iif}), port == 53)
 		}
 	}
 	w.counted()
@@ -366,7 +367,7 @@ func TestRawIP(t *testing.T) {
 		}
 		b := udp(clientIP[0], goodIP[0], 53).Bytes()
 		b[0] = version<<4 | 5
-		w.expect(fmt.Sprintf("version %d", version), w.run(w.FromIP, b, skb{Ifindex: d.index}), false)
+		w.expect(fmt.Sprintf("version %d", version), w.run(w.FromIP, b, bpflab.SKB{Ifindex: d.Index}), false)
 	}
 	if n := w.counted()["ethertype"]; n != 14 {
 		t.Errorf("%d packets of no known family were counted, want 14", n)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -28,13 +29,13 @@ func errorAbout(about *netlab.Packet, by netip.Addr, typ uint8, quoted int) *net
 // other types.
 func TestErrors(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
-	opened(w, func(name string, send, back func(p *netlab.Packet) result, out bool) {
+	opened(w, func(name string, send, back func(p *netlab.Packet) bpflab.Result, out bool) {
 		for f := range model.Families {
 			for _, proto := range []uint8{6, 17, 132, 1, 58, 253} {
 				if proto == 1 && f == 1 || proto == 58 && f == 0 {
 					continue
 				}
-				w.forget()
+				w.Forget()
 				name := fmt.Sprintf("%s, %s, protocol %d", name, model.Family(f), proto)
 				p := packetOf(proto, model.Family(f), out)
 				w.expect(name+", an error about nothing", back(errorAbout(p, goodIP[f], []uint8{3, 1}[f], 100)), false)
@@ -89,7 +90,7 @@ func TestErrorTruncated(t *testing.T) {
 		head := []int{20, 40}[f]
 		for proto, ports := range map[uint8]int{6: 8, 17: 8, 132: 8, []uint8{1, 58}[f]: 8, 253: 0} {
 			p := packetOf(proto, model.Family(f), true)
-			w.forget()
+			w.Forget()
 			w.expect("first", w.from(devClient, p.Bytes()), true)
 			for n := range head + 12 {
 				name := fmt.Sprintf("%s, protocol %d, %d bytes quoted", model.Family(f), proto, n)
@@ -186,11 +187,11 @@ func TestErrorElsewhere(t *testing.T) {
 func TestNodeErrors(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	w.set(policyOf("client", goodOut))
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for f := range model.Families {
 		p := udp(clientIP[f], goodIP[f], 53)
 		e := errorAbout(p, nodeIP[f], []uint8{11, 3}[f], 100)
-		w.expect("from the node", w.run(w.ToEther, ether(d, e.Bytes()), skb{Ifindex: d.index}), true)
+		w.expect("from the node", w.run(w.ToEther, bpflab.Frame(d, e.Bytes()), bpflab.SKB{Ifindex: d.Index}), true)
 		w.expect("from elsewhere", w.to(devClient, e.Bytes()), false)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 )
 
 // TestListed: on an interface that the graph in force does not list, what no record
@@ -15,7 +16,7 @@ func TestListed(t *testing.T) {
 	w.expect("without a graph", w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()), true)
 	w.set(policyOf("client", goodOut), policyOf("server", closed))
 	list := func(dev int) {
-		w.must(w.Interfaces.Put(bpf.InterfaceKey{Generation: w.generation, Ifindex: w.devices[dev].index}, uint32(0)))
+		w.must(w.Interfaces.Put(bpf.InterfaceKey{Generation: w.Generation, Ifindex: w.Devices[dev].Index}, uint32(0)))
 	}
 	list(devClient)
 	list(devServer)
@@ -27,9 +28,9 @@ func TestListed(t *testing.T) {
 		w.expect("listed, by a rule", w.from(devClient, udp(clientIP[f], goodIP[f], 53).Bytes()), true)
 		w.expect("listed, by default", w.from(devClient, udp(clientIP[f], badIP[f], 53).Bytes()), false)
 	}
-	vlan := etherOf(w.devices[devUplink], 0x8100, make([]byte, 60))
-	w.expect("not listed, a VLAN", w.run(w.FromEther, vlan, skb{Ifindex: w.devices[devUplink].index}), true)
-	w.expect("listed, a VLAN", w.run(w.FromEther, vlan, skb{Ifindex: w.devices[devClient].index}), false)
+	vlan := bpflab.FrameOf(w.Devices[devUplink], 0x8100, make([]byte, 60))
+	w.expect("not listed, a VLAN", w.run(w.FromEther, vlan, bpflab.SKB{Ifindex: w.Devices[devUplink].Index}), true)
+	w.expect("listed, a VLAN", w.run(w.FromEther, vlan, bpflab.SKB{Ifindex: w.Devices[devClient].Index}), false)
 	if got := w.counted(); got["spoofed"] != 2 || got["stray"] != 2 || got["ethertype"] != 1 {
 		t.Errorf("counted %v", got)
 	}
@@ -40,7 +41,7 @@ func TestListed(t *testing.T) {
 func TestDeniedAgain(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	for f := range clientIP {
-		w.forget()
+		w.Forget()
 		w.set(policyOf("client", allowOut, allowIn), policyOf("server", allowOut, allowIn))
 		p := udp(clientIP[f], serverIP[f], 53)
 		w.expect("allowed", w.to(devServer, p.Bytes()), true)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -23,7 +24,7 @@ func TestMutated(t *testing.T) {
 	w := newWorld(t, bpf.Options{})
 	r := rand.New(rand.NewPCG(9, 9))
 	for _, open := range []bool{true, false} {
-		w.forget()
+		w.Forget()
 		if open {
 			w.set(policyOf("client", allowOut, allowIn))
 		} else {
@@ -34,7 +35,7 @@ func TestMutated(t *testing.T) {
 			b := mutated(r, packets(uint16(i)))
 			w.unchecked = r.IntN(2) == 0
 			got := w.runAny(b)
-			if got.end != passed {
+			if got.End != passed {
 				continue
 			}
 			passes++
@@ -95,14 +96,14 @@ func mutated(r *rand.Rand, packets [][]byte) []byte {
 }
 
 // runAny judges what client sends, in the frame of either family.
-func (w *world) runAny(b []byte) result {
+func (w *world) runAny(b []byte) bpflab.Result {
 	w.Helper()
 	proto := uint16(0x0800)
 	if b[0]>>4 == 6 && len(b) >= 40 { // the kernel runs no program with less
 		proto = 0x86dd
 	}
-	d := w.devices[devClient]
-	return w.run(w.FromEther, etherOf(d, proto, b), skb{Ifindex: d.index, IngressIfindex: w.received(d.index)})
+	d := w.Devices[devClient]
+	return w.run(w.FromEther, bpflab.FrameOf(d, proto, b), bpflab.SKB{Ifindex: d.Index, IngressIfindex: w.received(d.Index)})
 }
 
 // addresses reads them as a receiver does.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -91,16 +92,16 @@ func swapped(frame []byte) []byte { return slices.Concat(frame[6:12], frame[:6],
 func (w *world) rejected(name string, way way, packet, want []byte) {
 	w.Helper()
 	got := way.send(packet)
-	if got.end != answered {
-		w.Errorf("%s: %s, want %s", name, got, result{end: answered})
+	if got.End != answered {
+		w.Errorf("%s: %s, want %s", name, got, answered)
 		return
 	}
-	want = slices.Concat(swapped(ether(w.devices[devClient], packet)), want)
-	if !bytes.Equal(got.frame, want) {
-		w.Errorf("%s (-want +got):\n%s", name, cmp.Diff(want, got.frame))
+	want = slices.Concat(swapped(bpflab.Frame(w.Devices[devClient], packet)), want)
+	if !bytes.Equal(got.Frame, want) {
+		w.Errorf("%s (-want +got):\n%s", name, cmp.Diff(want, got.Frame))
 	}
-	if got.mark != mark {
-		w.Errorf("%s: the answer has mark %#x, want %#x", name, got.mark, mark)
+	if got.Mark != mark {
+		w.Errorf("%s: the answer has mark %#x, want %#x", name, got.Mark, mark)
 	}
 }
 
@@ -194,19 +195,19 @@ func TestNeverAnswered(t *testing.T) {
 			w.expect("from many, "+dst[f], w.to(devClient, udp(addr(dst[f]), clientIP[f], 53).Bytes()), false)
 		}
 		b := fragments(udp(clientIP[f], goodIP[f], 53), 4)
-		if got := w.from(devClient, b[0]); got.end != answered {
+		if got := w.from(devClient, b[0]); got.End != answered {
 			t.Errorf("a first fragment: %s", got)
 		}
 		w.expect("a later fragment", w.from(devClient, b[1]), false)
 		w.expect("a later fragment of nothing", w.from(devClient, fragments(udp(clientIP[f], goodIP[f], 53), 5)[1]), false)
 	}
 	// A broadcast frame.
-	d := w.devices[devClient]
-	frame := ether(d, udp(clientIP[0], goodIP[0], 53).Bytes())
+	d := w.Devices[devClient]
+	frame := bpflab.Frame(d, udp(clientIP[0], goodIP[0], 53).Bytes())
 	copy(frame, []byte{255, 255, 255, 255, 255, 255})
-	w.expect("a broadcast frame", w.run(w.FromEther, frame, skb{Ifindex: d.index}), false)
+	w.expect("a broadcast frame", w.run(w.FromEther, frame, bpflab.SKB{Ifindex: d.Index}), false)
 	frame[0] = 1
-	w.expect("a multicast frame", w.run(w.FromEther, frame, skb{Ifindex: d.index}), false)
+	w.expect("a multicast frame", w.run(w.FromEther, frame, bpflab.SKB{Ifindex: d.Index}), false)
 
 	// Packets of connections that were allowed: a reset and an error.
 	w.set(policyOf("client", allowOut))
@@ -216,7 +217,7 @@ func TestNeverAnswered(t *testing.T) {
 	p.Flags = netlab.RST
 	w.expect("a reset", w.from(devClient, p.Bytes()), false)
 	w.expect("an error", w.to(devClient, errorAbout(p, goodIP[0], 3, 100).Bytes()), false)
-	if got := w.to(devClient, changed(reply(p), func(p *netlab.Packet) { p.Flags = netlab.ACK }).Bytes()); got.end != answered {
+	if got := w.to(devClient, changed(reply(p), func(p *netlab.Packet) { p.Flags = netlab.ACK }).Bytes()); got.End != answered {
 		t.Errorf("an answer on a rejected connection: %s", got)
 	}
 }
@@ -226,25 +227,25 @@ func TestNeverAnswered(t *testing.T) {
 func TestMark(t *testing.T) {
 	w := newWorld(t, bpf.Options{Mark: 0x12345678, Nodes: 64})
 	w.set(policyOf("client", closed))
-	d := w.devices[devClient]
+	d := w.Devices[devClient]
 	for _, p := range []struct {
 		name string
-		run  func(mark, iif uint32) result
+		run  func(mark, iif uint32) bpflab.Result
 	}{
-		{"from", func(m, iif uint32) result {
-			return w.run(w.FromEther, ether(d, udp(goodIP[0], clientIP[0], 53).Bytes()), skb{Ifindex: d.index, Mark: m, IngressIfindex: iif})
+		{"from", func(m, iif uint32) bpflab.Result {
+			return w.run(w.FromEther, bpflab.Frame(d, udp(goodIP[0], clientIP[0], 53).Bytes()), bpflab.SKB{Ifindex: d.Index, Mark: m, IngressIfindex: iif})
 		}},
-		{"to", func(m, iif uint32) result {
-			return w.run(w.ToEther, ether(d, udp(goodIP[0], clientIP[0], 53).Bytes()), skb{Ifindex: d.index, Mark: m, IngressIfindex: iif})
+		{"to", func(m, iif uint32) bpflab.Result {
+			return w.run(w.ToEther, bpflab.Frame(d, udp(goodIP[0], clientIP[0], 53).Bytes()), bpflab.SKB{Ifindex: d.Index, Mark: m, IngressIfindex: iif})
 		}},
 	} {
-		r := p.run(0x12345678, d.index)
+		r := p.run(0x12345678, d.Index)
 		w.expect(p.name+", the mark", r, true)
-		if r.mark != 0 {
-			t.Errorf("%s: mark %#x is left", p.name, r.mark)
+		if r.Mark != 0 {
+			t.Errorf("%s: mark %#x is left", p.name, r.Mark)
 		}
 		for _, m := range []uint32{0, 0x12345679, mark, 1} {
-			w.expect(fmt.Sprintf("%s, mark %#x", p.name, m), p.run(m, d.index), false)
+			w.expect(fmt.Sprintf("%s, mark %#x", p.name, m), p.run(m, d.Index), false)
 		}
 		for _, iif := range []uint32{0, w.iif} {
 			w.expect(fmt.Sprintf("%s, the mark on what interface %d received", p.name, iif), p.run(0x12345678, iif), false)
@@ -256,9 +257,9 @@ func TestMark(t *testing.T) {
 func TestRejectRate(t *testing.T) {
 	w := newWorld(t, bpf.Options{RejectsRate: 1, RejectsBurst: 5})
 	w.set(policyOf("client", rejectOut))
-	ends := map[uint32]int{}
+	ends := map[bpflab.End]int{}
 	for range 20 {
-		ends[w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()).end]++
+		ends[w.from(devClient, udp(clientIP[0], goodIP[0], 53).Bytes()).End]++
 	}
 	got := w.counted()
 	// Each CPU has its own bucket, and a second may have passed.

@@ -31,16 +31,16 @@ func TestChecksums(t *testing.T) {
 						p.Payload[i] = byte(i * 7)
 					}
 					name := fmt.Sprintf("%s, %s, protocol %d, %d bytes of payload", way.name, model.Family(f), proto, payload)
-					w.forget()
+					w.Forget()
 					w.expect(name+", right", way.send(p.Bytes()), true)
 					long := proto == 132 && len(p.Bytes())-head > 256 // not looked at
 					for _, bit := range []int{0, 15} {
-						w.forget()
+						w.Forget()
 						b := p.Bytes()
 						b[head+at[proto]+bit/8] ^= 1 << (bit % 8)
 						w.expect(fmt.Sprintf("%s, bit %d wrong", name, bit), way.send(b), long)
 					}
-					w.forget()
+					w.Forget()
 					b := p.Bytes()
 					b[len(b)-1] ^= 1
 					w.expect(name+", last byte wrong", way.send(b), long)
@@ -52,12 +52,12 @@ func TestChecksums(t *testing.T) {
 			p := udp(way.src[f], way.dst[f], 80)
 			b := p.Bytes()
 			binary.BigEndian.PutUint16(b[head+6:], 0)
-			w.forget()
+			w.Forget()
 			w.expect("UDP without a checksum", way.send(b), true)
 		}
 		b := udp(way.src[0], way.dst[0], 80).Bytes()
 		b[10] ^= 1
-		w.forget()
+		w.Forget()
 		w.expect("a bad IPv4 header checksum", way.send(b), false)
 	}
 }

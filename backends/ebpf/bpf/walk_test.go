@@ -142,21 +142,21 @@ func (d *drawing) tree(r *rand.Rand, word, depth uint32) (ref uint32, all []inte
 func (w *world) draw(d *drawing, ref uint32) {
 	w.Helper()
 	record := d.at(2)
-	record[ebpf.RecordInterface] = w.devices[devClient].index
+	record[ebpf.RecordInterface] = w.Devices[devClient].Index
 	record[ebpf.RecordEgress], record[ebpf.RecordIngress] = ref, allow(0)
 	b := make([]byte, 4*len(d.words))
 	for i, x := range d.words {
 		binary.LittleEndian.PutUint32(b[4*i:], x)
 	}
-	w.write(b)
+	w.must(w.Write(b))
 }
 
 // decided sends a packet and returns the terminal that its entry has, zero where it
 // was dropped.
 func (w *world) decided(src, dst netip.Addr, port uint16) uint32 {
 	w.Helper()
-	w.forget()
-	if w.from(devClient, udp(src, dst, port).Bytes()).end == dropped {
+	w.Forget()
+	if w.from(devClient, udp(src, dst, port).Bytes()).End == dropped {
 		return 0
 	}
 	for _, c := range w.connections() {
@@ -168,8 +168,8 @@ func (w *world) decided(src, dst netip.Addr, port uint16) uint32 {
 
 // begin makes a drawing for the next generation.
 func (w *world) begin() *drawing {
-	w.generation++
-	return newDrawing(w.generation)
+	w.Generation++
+	return newDrawing(w.Generation)
 }
 
 // TestWalkTrees: trees of every depth, on both sides of every boundary.
@@ -263,7 +263,7 @@ func TestWalkSequences(t *testing.T) {
 	}
 	// All ports are allowed, so a later fragment passes without its first.
 	w.unchecked = true
-	w.forget()
+	w.Forget()
 	w.expect("a later fragment", w.from(devClient, fragments(udp(clientIP[0], goodIP[0], 53), 3)[1]), true)
 }
 
@@ -274,9 +274,9 @@ func TestWalkChains(t *testing.T) {
 	other := d.small(ebpf.WordL4, true, interval{last, allow(2)})
 	w.draw(d, d.pair(ebpf.KindChain, 5, allow(1)))
 	for f := range goodIP {
-		w.must(w.Names.Put(bpf.NameKey{Generation: w.generation, Chain: 5, Address: bpf.AddressOf(goodIP[f])}, other))
-		w.must(w.Names.Put(bpf.NameKey{Generation: w.generation, Chain: 6, Address: bpf.AddressOf(badIP[f])}, other))
-		w.must(w.Names.Put(bpf.NameKey{Generation: w.generation + 1, Chain: 5, Address: bpf.AddressOf(openIP[f])}, other))
+		w.must(w.Names.Put(bpf.NameKey{Generation: w.Generation, Chain: 5, Address: bpf.AddressOf(goodIP[f])}, other))
+		w.must(w.Names.Put(bpf.NameKey{Generation: w.Generation, Chain: 6, Address: bpf.AddressOf(badIP[f])}, other))
+		w.must(w.Names.Put(bpf.NameKey{Generation: w.Generation + 1, Chain: 5, Address: bpf.AddressOf(openIP[f])}, other))
 		for dst, want := range map[netip.Addr]uint32{goodIP[f]: 2, badIP[f]: 1, openIP[f]: 1} {
 			if got := w.decided(clientIP[f], dst, 53); got != allow(want) {
 				t.Errorf("%s: %#x, want %#x", dst, got, allow(want))
