@@ -9,9 +9,9 @@ LDFLAGS := -s -w -X $(PKG)/internal/version.commit=$(COMMIT) -X $(PKG)/internal/
 SOAK    ?= 20
 
 # Packages whose tests need a kernel (root, nftables, eBPF, network namespaces).
-KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./cmd/tploader/...
+KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./internal/agree/... ./cmd/tploader/...
 
-.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel soak demo clean deps
+.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel agree soak demo clean deps
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,12 @@ bench: ## Run the benchmarks (benchstat format)
 BENCHTIME ?= 1s
 bench-kernel: ## Run the benchmarks of the eBPF program (root; benchstat format)
 	TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -run '^$$' -bench . -benchtime $(BENCHTIME) -timeout 2h ./backends/ebpf/bpf
+
+SEED ?= 0
+N    ?= 2000
+agree: deps ## Compare every reading of N policy sets from SEED on (a twentieth of them with real packets)
+	TRAFFICPOLICY_AGREE_SEED=$(SEED) TRAFFICPOLICY_AGREE_SETS=$(N) TRAFFICPOLICY_WIRE_SETS=$$(( ($(N) + 19) / 20 )) \
+	$(GO) test -count=1 -v -timeout 12h -run '^(TestAgree|TestWire)$$' ./internal/agree/... | grep -v '^=== \|^ *--- PASS: .*seed'
 
 soak: deps ## Run the random and kernel tests SOAK (20) times as long
 	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...

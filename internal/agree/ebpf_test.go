@@ -10,7 +10,6 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
-	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/synth"
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify/simulate"
@@ -160,7 +159,7 @@ func (g *graphs) address(dec *ebpf.Decoded, names map[string]string, walk *simul
 				if s := fmt.Sprintf("%s %s", names[got.Decider], got.Action); s != want {
 					return fmt.Errorf("%s %s, %v: graph says %s, simulate %s", a, x, in, s, want)
 				}
-				i := decider(&cell, in)
+				i := decider(&cell, func(a model.Atom) bool { return in[a] })
 				action, ok := dec.Action(uint32(i))
 				if s := fmt.Sprintf("%s %s", names[dec.Tables.Deciders[i]], action); !ok || s != want {
 					return fmt.Errorf("%s %s, %v: table says %s, simulate %s", a, x, in, s, want)
@@ -169,13 +168,4 @@ func (g *graphs) address(dec *ebpf.Decoded, names map[string]string, walk *simul
 		}
 	}
 	return nil
-}
-
-func decider(c *space.Cell, in map[model.Atom]bool) int32 {
-	for _, cond := range c.If {
-		if in[cond.Atom] {
-			return cond.Rule
-		}
-	}
-	return c.Rule
 }

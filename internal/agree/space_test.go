@@ -7,9 +7,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -44,14 +42,7 @@ func TestSpaceAgreesWithSimulate(t *testing.T) {
 }
 
 // soak is how many times longer random tests run than by default.
-func soak(t *testing.T) int {
-	s := os.Getenv("TRAFFICPOLICY_SOAK")
-	n, err := strconv.Atoi(s)
-	if err != nil && s != "" {
-		t.Fatalf("TRAFFICPOLICY_SOAK: %v", err)
-	}
-	return max(n, 1)
-}
+func soak(t *testing.T) int { return max(Number(t, "TRAFFICPOLICY_SOAK", 1), 1) }
 
 // report ends the test with the smallest cluster that still disagrees.
 func report(t *testing.T, c *synth.Cluster, err error) {

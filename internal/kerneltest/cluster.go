@@ -3,11 +3,11 @@
 package kerneltest
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -32,47 +32,9 @@ func NodeSpec(inv *model.Inventory, node string, mode netlab.Mode) netlab.Spec {
 	return s
 }
 
-// Addresses returns every address that the inventory and the policies speak
-// of, the neighbours of each prefix's ends, and some that nothing speaks of.
+// Addresses returns what [synth.Addresses] does, as far as a router forwards it.
 func Addresses(inv *model.Inventory, policies []*model.Policy, names map[string][]netip.Addr) []netip.Addr {
-	var out []netip.Addr
-	for _, s := range []string{"8.8.8.8", "1.1.1.1", "10.8.0.1", "172.16.0.1", "192.168.0.1", "100.64.0.1", "100.100.100.200", "2001:db8::8", "fd00:ffff::1"} {
-		out = append(out, netip.MustParseAddr(s))
-	}
-	around := func(p netip.Prefix) {
-		first, last := p.Masked().Addr(), lastAddr(p)
-		out = append(out, first, first.Prev(), last, last.Next())
-	}
-	for _, n := range inv.Nodes {
-		out = append(out, n.Addresses...)
-	}
-	for _, p := range inv.Pods {
-		out = append(out, p.IPs...)
-	}
-	for _, s := range inv.Services {
-		out = append(out, s.ClusterIPs...)
-	}
-	for _, e := range inv.Endpoints {
-		for _, sub := range e.Subsets {
-			out = append(out, sub.Addrs...)
-		}
-	}
-	for _, as := range names {
-		out = append(out, as...)
-	}
-	for _, p := range policies {
-		for _, d := range model.Directions {
-			for _, r := range p.Rules(d) {
-				for _, peer := range r.Peers {
-					if peer.Kind == model.PeerCIDR {
-						around(peer.CIDR)
-					}
-				}
-			}
-		}
-	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return slices.DeleteFunc(slices.Compact(out), func(a netip.Addr) bool { return !routable(a) })
+	return slices.DeleteFunc(synth.Addresses(inv, policies, names), func(a netip.Addr) bool { return !routable(a) })
 }
 
 // reserved4 is what a router does not forward though it is no multicast
@@ -82,37 +44,6 @@ var reserved4 = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustPar
 // routable reports whether a router forwards packets to and from a.
 func routable(a netip.Addr) bool {
 	return a.IsValid() && a.IsGlobalUnicast() && !slices.ContainsFunc(reserved4, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().AsSlice()
-	for i := range b {
-		for bit := range 8 {
-			if i*8+bit >= p.Bits() {
-				b[i] |= 0x80 >> bit
-			}
-		}
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
-
-// Points returns the points of the L4 axis around what the policies' ports
-// say, and some more.
-func Points(policies []*model.Policy) []model.L4 {
-	out := []model.L4{model.L4Of(model.TCP, 53), model.L4Of(model.UDP, 53), model.L4Of(model.SCTP, 53), model.L4ICMP, model.L4Other}
-	for _, p := range policies {
-		for _, d := range model.Directions {
-			for _, r := range p.Rules(d) {
-				for _, port := range r.Ports {
-					x := port.L4()
-					out = append(out, x.First, x.Last, min(x.Last+1, model.L4Last), x.First-min(1, x.First))
-				}
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b model.L4) int { return cmp.Compare(a, b) })
-	return slices.Compact(out)
 }
 
 // Flows pairs each pod of the stage with each address, both ways.

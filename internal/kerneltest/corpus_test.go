@@ -12,23 +12,13 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth"
 )
 
 // names are the addresses of the names that the corpus uses.
 var names = map[string][]netip.Addr{
 	"rds-xxx.aliyuncs.com": {netip.MustParseAddr("10.99.0.1"), netip.MustParseAddr("2001:db8:99::1")},
 	"api.aliyun.com":       {netip.MustParseAddr("10.99.0.2"), netip.MustParseAddr("2001:db8:99::2")},
-}
-
-// resolveArgs returns names as --resolve.
-func resolveArgs(names map[string][]netip.Addr) []string {
-	var out []string
-	for name, addrs := range names {
-		for _, a := range addrs {
-			out = append(out, "--resolve", name+"="+a.String())
-		}
-	}
-	return out
 }
 
 // TestCorpus has each of the guide's policies judge packets of every pod of a
@@ -61,13 +51,13 @@ func TestCorpus(t *testing.T) {
 				for _, file := range files {
 					in := load(t, file, inventory)
 					policies := in.Policies
-					p := &Policies{append([]string{"-f", file, "-i", inventory}, resolveArgs(names)...)}
+					p := &Policies{append([]string{"-f", file, "-i", inventory}, ResolveArgs(names)...)}
 					f.T = t
 					if f.Pod != nil && !selects(t, in, place.pod) {
 						continue // there is nothing to enforce, and the loader says so
 					}
 					f.apply(p)
-					f.compare(p, f.Flows(Addresses(inv, policies, names), Points(policies)))
+					f.compare(p, f.Flows(Addresses(inv, policies, names), synth.Points(policies)))
 					if t.Failed() {
 						t.Fatalf("with %s", file)
 					}

@@ -43,27 +43,7 @@ type fixture struct {
 // newFixture makes a node and a backend that governs it, or the one pod.
 func newFixture(t *testing.T, b Backend, spec netlab.Spec, node, pod string) *fixture {
 	t.Helper()
-	n := NewNode(t, spec)
-	e := &Enforcement{Backend: b, Space: n.Namespace, Target: []string{"--node", node}, StateDir: t.TempDir()}
-	var host *netlab.Host
-	if pod != "" {
-		ref := regexp.MustCompile(`/`).ReplaceAllString(pod, ".")
-		if host = n.Pod(ref); host == nil {
-			t.Fatalf("no pod %s on %s", pod, node)
-		}
-		e.Space, e.Target = host.Namespace, []string{"--pod", pod}
-	}
-	s, err := NewStage(n, host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.Name != "" && !b.Bare { // pins outlive the namespace
-		t.Cleanup(func() {
-			if _, err := e.Loader("remove"); err != nil {
-				t.Error(err)
-			}
-		})
-	}
+	s, e := Govern(t, b, spec, node, pod)
 	return &fixture{t, s, e}
 }
 

@@ -33,6 +33,17 @@ func WritePolicies(dir, policies, inventory string, args ...string) (*Policies, 
 	return &Policies{append([]string{"-f", p, "-i", i}, args...)}, nil
 }
 
+// ResolveArgs returns names as --resolve.
+func ResolveArgs(names map[string][]netip.Addr) []string {
+	var out []string
+	for name, addrs := range names {
+		for _, a := range addrs {
+			out = append(out, "--resolve", name+"="+a.String())
+		}
+	}
+	return out
+}
+
 // Flow is the first packet of a connection.
 type Flow struct {
 	Src, Dst netip.Addr

@@ -128,7 +128,7 @@ func (g *agreement) target(w *world, comp *compiler.Compiler, t compiler.Target)
 	w.counted()
 	x := &comparison{agreement: g, world: w, program: p, want: map[string]int{}}
 	for _, d := range model.Directions {
-		x.points[d] = append(kerneltest.Points(g.input.Policies), model.L4Last)
+		x.points[d] = append(synth.Points(g.input.Policies), model.L4Last)
 	}
 	addrs := kerneltest.Addresses(g.input.Inventory, g.input.Policies, nil)
 	addrs = append(addrs, notClient...)
