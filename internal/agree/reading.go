@@ -69,6 +69,7 @@ var Plain = Reading{"simulate", func(s *Set) (Judge, error) {
 // Derived are the readings that need no kernel.
 var Derived = []Reading{
 	{"space", readSpace},
+	{"walked script", readScript},
 	{"decoded graph", readGraph},
 }
 
