@@ -20,11 +20,19 @@ const maxWritten = 1 << 23
 // are the atoms "fqdn NAME". It returns an error for graphs that no compiler writes:
 // a chain that leads on to a search, or too many ranges or cells to write down.
 func (d *Decoded) Table(root Ref, f model.Family) (*space.Table, error) {
-	return d.table(root, f, maxWritten)
+	return d.table(root, f, maxWritten, indexOf)
 }
 
-func (d *Decoded) table(root Ref, f model.Family, most int) (*space.Table, error) {
-	t := &tabler{Decoded: d, family: f, left: most, known: map[Ref]space.DecisionID{}, ifs: map[uint32][]space.Conditional{}}
+// indexOf returns the index of a terminal's decider.
+func indexOf(r Ref) int32 { return int32(r.index()) }
+
+// table is Table with at most so many ranges and cells. rule returns what stands in
+// a cell for the terminal of a decider.
+func (d *Decoded) table(root Ref, f model.Family, most int, rule func(Ref) int32) (*space.Table, error) {
+	t := &tabler{
+		Decoded: d, family: f, left: most, rule: rule,
+		known: map[Ref]space.DecisionID{}, firsts: map[Ref]space.DecisionID{}, ifs: map[uint32][]space.Conditional{},
+	}
 	t.table.Family = f
 	t.levels = 1
 	if f == model.IPv6 {
@@ -44,7 +52,9 @@ type tabler struct {
 	levels int // words of an address
 	table  space.Table
 	ranges []space.Range
+	rule   func(Ref) int32
 	known  map[Ref]space.DecisionID
+	firsts map[Ref]space.DecisionID       // of first parts of sequences
 	ifs    map[uint32][]space.Conditional // by chain
 	left   int                            // ranges and cells that may still be written
 	err    error
@@ -179,18 +189,29 @@ func (t *tabler) intern(d space.Decision) space.DecisionID {
 
 // sequence returns the decision of a sequence: the first part is before it.
 func (t *tabler) sequence(r Ref) space.Decision {
-	first := space.Decision{Before: space.NoDecision, Else: space.NoDecision}
-	t.cells(&first, Ref(t.at(r.slot(), 0)), model.AllL4)
-	if first.Else != space.NoDecision { // searches in it, one behind the other
-		first = space.Decision{Before: space.NoDecision, Cells: t.table.Cells(t.intern(first)), Else: space.NoDecision}
-	}
-	before := t.intern(first)
+	before := t.first(Ref(t.at(r.slot(), 0)))
 	id := t.decision(Ref(t.at(r.slot(), 1)))
 	if d := t.table.Decisions[id]; d.Before == space.NoDecision {
 		d.Before = before
 		return d
 	}
 	return space.Decision{Before: before, Else: id}
+}
+
+// first returns the decision of the first part of a sequence, as cells alone. Many
+// sequences have it in common.
+func (t *tabler) first(r Ref) space.DecisionID {
+	if id, ok := t.firsts[r]; ok {
+		return id
+	}
+	first := space.Decision{Before: space.NoDecision, Else: space.NoDecision}
+	t.cells(&first, r, model.AllL4)
+	id := t.intern(first)
+	if first.Else != space.NoDecision { // searches in it, one behind the other
+		id = t.intern(space.Decision{Before: space.NoDecision, Cells: t.table.Cells(id), Else: space.NoDecision})
+	}
+	t.firsts[r] = id
+	return id
 }
 
 // cells adds to d what r decides on a stretch of the axis. One search below is
@@ -200,14 +221,14 @@ func (t *tabler) cells(d *space.Decision, r Ref, on model.L4Range) {
 	case t.err != nil:
 	case r == NoMatch:
 	case r.Terminal():
-		t.append(d, space.Cell{L4Range: on, Rule: int32(r.index())})
+		t.append(d, space.Cell{L4Range: on, Rule: t.rule(r)})
 	case r.kind() == KindChain:
 		otherwise := Ref(t.at(r.slot(), 1))
 		if !otherwise.Terminal() || otherwise == NoMatch {
 			t.err = errors.New("a chain leads on to a search")
 			return
 		}
-		t.append(d, space.Cell{L4Range: on, Rule: int32(otherwise.index()), If: t.conditions(t.at(r.slot(), 0))})
+		t.append(d, space.Cell{L4Range: on, Rule: t.rule(otherwise), If: t.conditions(t.at(r.slot(), 0))})
 	default:
 		t.intervals(r, func(first, last uint32, r Ref) {
 			if model.L4(first) <= model.L4Last {
@@ -244,8 +265,9 @@ func (t *tabler) conditions(chain uint32) []space.Conditional {
 	for _, l := range t.Tables.Chains[chain] {
 		if _, _, ok := l.Ref.Decider(); !ok {
 			t.err = errors.New("a chain leads on to a search")
+			return nil
 		}
-		out = append(out, space.Conditional{Atom: model.Atom("fqdn " + l.Name), Rule: int32(l.Ref.index())})
+		out = append(out, space.Conditional{Atom: model.Atom("fqdn " + l.Name), Rule: t.rule(l.Ref)})
 	}
 	t.ifs[chain] = out
 	return out

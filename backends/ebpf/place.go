@@ -83,6 +83,26 @@ func (g *Graph) records() []int {
 // was loaded with, counters what their deciders were given. It fails where the
 // result cannot be that graph; what it returns is for [Check] to judge.
 func Restore(placed []byte, t *Tables, counters []uint32) ([]byte, *Placement, error) {
+	g, p, err := restore(placed, t, counters)
+	if err != nil {
+		return nil, nil, err
+	}
+	return g.data, p, nil
+}
+
+// DecodePlaced is [Decode] for a graph that was read back from a kernel, as
+// [Restore] takes it. It takes a decider with two verdicts too, which no compiler
+// writes: memory can be changed to that, and then it is to be seen what for.
+func DecodePlaced(placed []byte, t *Tables, counters []uint32) (*Decoded, *Placement, error) {
+	g, p, err := restore(placed, t, counters)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Decoded{g}, p, nil
+}
+
+// restore returns a graph without the actions of its deciders.
+func restore(placed []byte, t *Tables, counters []uint32) (*Graph, *Placement, error) {
 	if len(counters) != len(t.Deciders) {
 		return nil, nil, fmt.Errorf("%d counters are given for %d deciders", len(counters), len(t.Deciders))
 	}
@@ -115,7 +135,10 @@ func Restore(placed []byte, t *Tables, counters []uint32) ([]byte, *Placement, e
 		}
 		out.put(at, uint32(terminal(r.verdict(), i)))
 	})
-	return out.data, p, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Graph{Tables: t, data: out.data, deciders: c.marked}, p, nil
 }
 
 // editable is a graph of one's own.

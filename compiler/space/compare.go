@@ -84,7 +84,7 @@ func allows(list *model.RuleList, r int32) bool {
 // it: disjoint blocks, sorted by address, then L4. A block goes on as far as
 // addresses that follow one another have a difference of its kind on the same L4.
 func CompareTables(a, b *Table, judge Judge) []Difference {
-	c := comparer{a: a, b: b, judge: judge, known: newPairCache[[]model.L4Range](a), cells: newPairCache[[]diffCell](a)}
+	c := comparer{a: a, b: b, judge: judge, known: newPairCache[[]model.L4Range](a), cells: newPairCache[[]diffCell](a), ifs: map[ifPair]int{}}
 	var out []Difference
 	var open []int // blocks that reach up to the current address
 	ra, rb := a.Ranges(), b.Ranges()
@@ -193,6 +193,7 @@ type comparer struct {
 	judge Judge
 	known *pairCache[[]model.L4Range]
 	cells *pairCache[[]diffCell]
+	ifs   map[ifPair]int // what alike said
 }
 
 // differ returns where the decisions of p differ, neighbours of one kind merged.
@@ -271,16 +272,22 @@ func (c *comparer) outcome(x, y *Cell) diffCell {
 	if k := c.judge(x.Rule, y.Rule); k != Same {
 		return diffCell{kind: k, a: x.Rule, b: y.Rule}
 	}
-	for i := 0; i <= len(x.If); i++ {
-		for j := 0; j <= len(y.If); j++ {
+	// Where both lists begin alike, an address in one of those atoms is decided alike.
+	same := c.alike(x.If, y.If)
+	if same == len(x.If) && same == len(y.If) {
+		return diffCell{}
+	}
+	p, q := newConditional(x, same), newConditional(y, same)
+	for i := 0; i <= len(p.If); i++ {
+		for j := 0; j <= len(q.If); j++ {
 			var in []model.Atom
-			if i < len(x.If) {
-				in = append(in, x.If[i].Atom)
+			if i < len(p.If) {
+				in = append(in, p.If[i].Atom)
 			}
-			if j < len(y.If) && !slices.Contains(in, y.If[j].Atom) {
-				in = append(in, y.If[j].Atom)
+			if j < len(q.If) && !slices.Contains(in, q.If[j].Atom) {
+				in = append(in, q.If[j].Atom)
 			}
-			ra, rb := x.first(in), y.first(in)
+			ra, rb := p.first(in), q.first(in)
 			if k := c.judge(ra, rb); k != Same {
 				return diffCell{kind: k, a: ra, b: rb, in: in}
 			}
@@ -289,12 +296,56 @@ func (c *comparer) outcome(x, y *Cell) diffCell {
 	return diffCell{}
 }
 
+// ifPair is a list of conditions of each table, by where it begins: lists are shared.
+type ifPair struct {
+	a, b *Conditional
+	n    int
+}
+
+// alike returns how many conditions two lists have in common from the first on: the
+// same atoms in the same order, with rules that are judged alike.
+func (c *comparer) alike(x, y []Conditional) int {
+	n := min(len(x), len(y))
+	if n == 0 {
+		return 0
+	}
+	key := ifPair{&x[0], &y[0], n}
+	if same, ok := c.ifs[key]; ok {
+		return same
+	}
+	same := 0
+	for same < n && x[same].Atom == y[same].Atom && c.judge(x[same].Rule, y[same].Rule) == Same {
+		same++
+	}
+	c.ifs[key] = same
+	return same
+}
+
+// conditional is what a cell says of addresses that are in none of its first atoms.
+type conditional struct {
+	*Cell
+	If []Conditional
+	at map[model.Atom]int // index in If
+}
+
+func newConditional(c *Cell, without int) *conditional {
+	p := &conditional{c, c.If[without:], make(map[model.Atom]int, len(c.If)-without)}
+	for i := range p.If {
+		p.at[p.If[i].Atom] = i
+	}
+	return p
+}
+
 // first returns the rule that decides for an address in exactly these atoms.
-func (c *Cell) first(in []model.Atom) int32 {
-	for _, cond := range c.If {
-		if slices.Contains(in, cond.Atom) {
-			return cond.Rule
+func (p *conditional) first(in []model.Atom) int32 {
+	first := len(p.If)
+	for _, atom := range in {
+		if i, ok := p.at[atom]; ok {
+			first = min(first, i)
 		}
 	}
-	return c.Rule
+	if first < len(p.If) {
+		return p.If[first].Rule
+	}
+	return p.Rule
 }

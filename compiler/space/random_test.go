@@ -76,7 +76,7 @@ func randomRule(rng *rand.Rand, f model.Family) model.ListRule {
 	r := model.ListRule{Action: model.Action(rng.IntN(3)), L4: randomL4(rng)}
 	for j := range 1 + rng.IntN(3) {
 		p := model.ListPeer{Index: j}
-		if rng.IntN(6) == 9 {
+		if rng.IntN(6) == 0 {
 			p.Atom = model.Atom([]string{"a", "b", "c"}[rng.IntN(3)])
 		}
 		for range rng.IntN(3) {

@@ -34,6 +34,8 @@ type Decider struct {
 	// Rule is the name of the rule, "" for a default deny and where no policy
 	// speaks of the direction.
 	Rule string
+	// Direction is that of a default deny; the name of a rule has its own.
+	Direction model.Direction
 	// Policies select the pod, in evaluation order. Nil but for a default deny.
 	Policies []string
 	Action   model.Action
