@@ -82,15 +82,23 @@ func (c *Case) Load(ctx context.Context) (*Set, error) {
 			return nil, fmt.Errorf("%s: %s", f.Pos(), f.Message)
 		}
 	}
-	s := &Set{Input: in, pods: map[string]*model.Pod{}}
-	s.Options = compiler.Options{Resolve: c.Resolve, IsolateByDirection: c.Isolation == "direction"}
+	if c.Node == "" && c.Pod == "" {
+		return nil, ErrNothing
+	}
+	o := compiler.Options{Resolve: c.Resolve, IsolateByDirection: c.Isolation == "direction"}
+	return Compile(ctx, in, o, compiler.Target{Node: c.Node, Pod: c.Pod})
+}
+
+// Compile returns the set of an input that was read. Errors are those of [Case.Load].
+func Compile(ctx context.Context, in *compiler.Input, o compiler.Options, target compiler.Target) (*Set, error) {
+	s := &Set{Input: in, Options: o, pods: map[string]*model.Pod{}}
+	var err error
 	s.Program, err = compiler.Compile(ctx, in, compiler.CompileOptions{
-		Options: s.Options, Target: compiler.Target{Node: c.Node, Pod: c.Pod},
-		AllowUnresolved: true, AllowEmpty: true, SkipBroken: true,
+		Options: o, Target: target, AllowUnresolved: true, AllowEmpty: true, SkipBroken: true,
 	})
 	refusal, unknown := (*compiler.Refusal)(nil), (*compiler.UnknownTarget)(nil)
 	switch {
-	case errors.As(err, &refusal), errors.As(err, &unknown), c.Node == "" && c.Pod == "":
+	case errors.As(err, &refusal), errors.As(err, &unknown):
 		return nil, ErrNothing
 	case err != nil:
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
 	"github.com/trafficpolicy/trafficpolicy/internal/bpflab"
@@ -53,20 +54,30 @@ func (p *Programs) Close() {
 }
 
 // Reading has the programs judge packets (BPF_PROG_TEST_RUN).
-func (p *Programs) Reading() Reading { return Reading{"eBPF program", p.read} }
+func (p *Programs) Reading() Reading {
+	return Reading{"eBPF program", func(s *Set) (Judge, error) {
+		a, err := ebpf.Emit(s.Program)
+		if err != nil {
+			return nil, err
+		}
+		return p.install(s, a)
+	}}
+}
 
-func (p *Programs) read(s *Set) (Judge, error) {
-	a, err := ebpf.Emit(s.Program)
-	if err != nil {
-		return nil, err
-	}
+// Of is Reading for an artifact that is not, or not quite, what the set compiles to.
+func (p *Programs) Of(a *bundle.Bundle) Reading {
+	return Reading{"eBPF program", func(s *Set) (Judge, error) { return p.install(s, a) }}
+}
+
+// install puts an artifact in force.
+func (p *Programs) install(s *Set, a *bundle.Bundle) (Judge, error) {
 	m := p.machines[0]
 	if s.Program.Target.Pod != "" {
 		m = p.machines[1]
 	}
 	m.Forget()
 	devices := map[string]bpflab.Device{}
-	_, err = m.Install(a, func(ref string, i int) bpflab.Device {
+	_, err := m.Install(a, func(ref string, i int) bpflab.Device {
 		devices[ref] = p.lab.Devices[i%podDevices]
 		return devices[ref]
 	})

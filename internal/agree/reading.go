@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify/simulate"
@@ -70,7 +72,8 @@ var Plain = Reading{"simulate", func(s *Set) (Judge, error) {
 var Derived = []Reading{
 	{"space", readSpace},
 	{"walked script", readScript},
-	{"decoded graph", readGraph},
+	{"walked graph", readGraph},
+	{"decoded graph", func(s *Set) (Judge, error) { return decoded(s, ebpf.Emit, decodeGraph) }},
 }
 
 // has returns which atoms hold a: the names that are known to have it.
@@ -141,7 +144,16 @@ func decider(c *space.Cell, in func(model.Atom) bool) int32 {
 	return c.Rule
 }
 
-// readGraph decodes the eBPF artifact and walks its graph.
+// decodeGraph is what a verifier understands of an eBPF artifact.
+func decodeGraph(a *bundle.Bundle) (*space.Reading, error) {
+	d, err := ebpf.Decode(a.Files)
+	if err != nil {
+		return nil, err
+	}
+	return d.Reading(&a.Manifest)
+}
+
+// readGraph walks the graph of the eBPF artifact, node by node.
 func readGraph(s *Set) (Judge, error) {
 	a, err := ebpf.Emit(s.Program)
 	if err != nil {
@@ -174,8 +186,16 @@ func readGraph(s *Set) (Judge, error) {
 	}, nil
 }
 
-// ofReading judges by what a decoder has rebuilt.
-func ofReading(r *space.Reading) Judge {
+// decoded judges by what a decoder has rebuilt of an artifact.
+func decoded(s *Set, emit func(*compiler.Program) (*bundle.Bundle, error), decode func(*bundle.Bundle) (*space.Reading, error)) (Judge, error) {
+	a, err := emit(s.Program)
+	if err != nil {
+		return nil, err
+	}
+	r, err := decode(a)
+	if err != nil {
+		return nil, err
+	}
 	subjects := map[netip.Addr]*space.Subject{}
 	for i := range r.Subjects {
 		subjects[r.Subjects[i].Addr] = &r.Subjects[i]
@@ -201,5 +221,5 @@ func ofReading(r *space.Reading) Judge {
 			return Verdict{d.Action, defaultDeny}, nil
 		}
 		return Verdict{d.Action, noPolicy}, nil
-	}
+	}, nil
 }

@@ -77,7 +77,9 @@ func (p *policyChanger) section(i int, d model.Direction) {
 		return
 	}
 	with(nil, "left out")
-	rules := func(rules []model.Rule, format string, args ...any) { with(&model.Section{Rules: rules}, format, args...) }
+	rules := func(rules []model.Rule, format string, args ...any) {
+		with(&model.Section{Rules: rules}, format, args...)
+	}
 	for n, rule := range was.Rules {
 		rules(slices.Delete(slices.Clone(was.Rules), n, n+1), "without rule %d", n)
 		rules(slices.Insert(slices.Clone(was.Rules), n, rule), "rule %d twice", n)

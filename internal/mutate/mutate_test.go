@@ -1,0 +1,302 @@
+package mutate
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
+	"github.com/trafficpolicy/trafficpolicy/internal/agree"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth"
+	"github.com/trafficpolicy/trafficpolicy/model"
+	"github.com/trafficpolicy/trafficpolicy/verify"
+	"github.com/trafficpolicy/trafficpolicy/verify/simulate"
+)
+
+// randomSets is how many random policy sets are mutated beside the corpus, times
+// TRAFFICPOLICY_SOAK. Of each random one, sampled mutations of each kind are
+// tried; of the corpus, and under TRAFFICPOLICY_MUTATE_ALL, all.
+const (
+	randomSets = 30
+	sampled    = 20
+)
+
+// sets yields the corpus with its cluster, for a node and for a pod, and random sets.
+func sets(t *testing.T) iter.Seq2[string, *agree.Set] {
+	return func(yield func(string, *agree.Set) bool) {
+		for _, target := range []compiler.Target{{Node: "node-a"}, {Pod: "default/agent-pod"}} {
+			if !yield(fmt.Sprintf("corpus %s%s", target.Node, target.Pod), corpus(t, target)) {
+				return
+			}
+		}
+		n := randomSets * agree.Number(t, "TRAFFICPOLICY_SOAK", 1)
+		for seed := uint64(agree.Number(t, "TRAFFICPOLICY_AGREE_SEED", 0)); n > 0; seed++ {
+			s, err := agree.CaseOf(agree.Draw(seed)).Load(t.Context())
+			if err == agree.ErrNothing {
+				continue
+			}
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			if n--; !yield(fmt.Sprintf("seed %d", seed), s) {
+				return
+			}
+		}
+	}
+}
+
+// corpus compiles the guide's own examples.
+func corpus(t *testing.T, target compiler.Target) *agree.Set {
+	t.Helper()
+	in, err := compiler.Load(t.Context(), compiler.LoadOptions{
+		Policies:  []string{filepath.FromSlash("../../testdata/corpus")},
+		Inventory: []string{filepath.FromSlash("../../testdata/cluster/small.yaml")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := compiler.Options{Resolve: map[string][]netip.Addr{
+		"rds-xxx.aliyuncs.com": {netip.MustParseAddr("10.88.0.3")}, "api.aliyun.com": {netip.MustParseAddr("203.0.113.80"), netip.MustParseAddr("2001:db8::80")},
+	}}
+	s, err := agree.Compile(t.Context(), in, o, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// few passes on about n of all mutations, all of the corpus.
+func few[M any](t *testing.T, name string, r *rand.Rand, all iter.Seq[M], n int) iter.Seq[M] {
+	if agree.Number(t, "TRAFFICPOLICY_MUTATE_ALL", 0) > 0 || name[0] == 'c' {
+		return all
+	}
+	list := slices.Collect(all)
+	r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return slices.Values(list[:min(n, len(list))])
+}
+
+// reading is what a verifier understands of a bundle: of what comes out when it is
+// written, with digests of what it holds now, and read again.
+func reading(b *bundle.Bundle) (*space.Reading, error) {
+	var text bytes.Buffer
+	if err := bundle.Write(&text, b.Manifest, b.Files); err != nil {
+		return nil, err
+	}
+	b, err := bundle.Read(&text)
+	if err != nil {
+		return nil, err
+	}
+	d, err := ebpf.Decode(b.Files)
+	if err != nil {
+		return nil, err
+	}
+	return d.Reading(&b.Manifest)
+}
+
+// ask has the verifier judge a bundle.
+func ask(ctx context.Context, p *compiler.Program, b *bundle.Bundle) (Outcome, string) {
+	r, err := reading(b)
+	if err != nil {
+		return Refused, err.Error()
+	}
+	e, err := verify.Artifact(ctx, p, r, verify.EquivalenceOptions{Most: 1})
+	switch {
+	case err != nil:
+		return Refused, err.Error()
+	case !e.Equivalent && len(e.Differences) == 0:
+		return Accepted, "" // says so and shows nothing: that does not count
+	case !e.Equivalent:
+		return Differs, e.Differences[0].Message
+	}
+	return Accepted, ""
+}
+
+// finish fails the test for every wrong answer.
+func finish(t *testing.T, s *Score) {
+	t.Helper()
+	t.Logf("\n%s", s)
+	for _, w := range s.Wrong {
+		t.Error(w)
+	}
+	if total := s.Total(); total.Changed == 0 {
+		t.Error("no mutation changed a decision")
+	}
+}
+
+// TestPolicies: an artifact of other policies is told from one of these exactly
+// where the walk over the source rules decides a packet otherwise.
+func TestPolicies(t *testing.T) {
+	score := &Score{}
+	for name, s := range sets(t) {
+		r := rand.New(rand.NewPCG(uint64(len(name)), 7))
+		a, err := ebpf.Emit(s.Program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		type change struct {
+			what     string
+			policies []*model.Policy
+		}
+		all := func(yield func(change) bool) {
+			for what, policies := range Policies(s.Input.Policies) {
+				if !yield(change{what, policies}) {
+					return
+				}
+			}
+		}
+		for c := range few(t, name, r, all, sampled) {
+			in := &compiler.Input{Policies: c.policies, Inventory: s.Input.Inventory}
+			p, err := compiler.Compile(t.Context(), in, compiler.CompileOptions{Options: s.Options, Target: s.Program.Target, AllowUnresolved: true, AllowEmpty: true, SkipBroken: true})
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, c.what, err)
+			}
+			m := &Mutation{Class: "policies", What: name + ", " + c.what, Bundle: a}
+			changed := sourceDiffers(s, in, p)
+			m.Same = !changed
+			o, why := ask(t.Context(), p, a)
+			score.Add(m, o, changed, why)
+		}
+	}
+	finish(t, score)
+}
+
+// sourceDiffers reports whether the policies of in decide a packet of a pod otherwise than those of
+// s do, by trying one of every region that either has.
+func sourceDiffers(s *agree.Set, in *compiler.Input, p *compiler.Program) bool {
+	pods := func(p *compiler.Program) (out []string) {
+		for _, pod := range p.Pods {
+			out = append(out, pod.Ref)
+		}
+		return out
+	}
+	if !slices.Equal(pods(s.Program), pods(p)) {
+		return true
+	}
+	names := map[string][]netip.Addr{}
+	for _, n := range append(slices.Clone(s.Program.Names), p.Names...) {
+		names[n.Name] = n.Addrs
+	}
+	both := append(slices.Clone(s.Input.Policies), in.Policies...)
+	var addrs []netip.Addr
+	for _, a := range synth.Addresses(in.Inventory, both, names) {
+		addrs = append(addrs, a, a.Next(), a.Prev())
+	}
+	addrs = append(addrs, netip.IPv4Unspecified(), netip.IPv6Unspecified())
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	addrs = slices.Compact(addrs)
+	points := append(synth.Points(both), 0, model.L4UDP, model.L4SCTP, model.L4Last)
+	o := s.Options
+	o.Resolve = nil // names may have any address, as a node may learn it
+	before, after := simulate.New(s.Input, o), simulate.New(in, o)
+	for _, pod := range in.Inventory.Pods {
+		if !slices.Contains(pods(p), pod.Ref()) {
+			continue
+		}
+		for _, d := range model.Directions {
+			x := before.Walk(before.Select(pod.Namespace, pod.Labels), d)
+			y := after.Walk(after.Select(pod.Namespace, pod.Labels), d)
+			for _, a := range addrs {
+				if !a.IsValid() || !slices.ContainsFunc(pod.IPs, func(ip netip.Addr) bool { return ip.Is4() == a.Is4() }) {
+					continue
+				}
+				for _, sets := range namesOf(names) {
+					for _, at := range points {
+						if decision(x.Decide(a, at, sets), x) != decision(y.Decide(a, at, sets), y) {
+							return true
+						}
+					}
+				}
+			}
+		}
+	}
+	return false
+}
+
+// decision is who decides, and how: a default deny is that of all who select the pod.
+func decision(d simulate.Decision, w *simulate.Walk) string {
+	switch d.Reason {
+	case simulate.ByRule:
+		return fmt.Sprint(d.Action, d.Rule)
+	case simulate.DefaultDeny:
+		var policies []string
+		for _, p := range w.Policies {
+			policies = append(policies, p.Ref())
+		}
+		return fmt.Sprint("default deny ", policies)
+	}
+	return "no policy"
+}
+
+// namesOf returns every choice of the names that may have an address.
+func namesOf(names map[string][]netip.Addr) (out []func(model.Atom) bool) {
+	list := slices.Sorted(maps.Keys(names))
+	for bits := range 1 << len(list) {
+		out = append(out, func(a model.Atom) bool {
+			for i, name := range list {
+				if a == model.Atom("fqdn "+name) {
+					return bits>>i&1 == 1
+				}
+			}
+			return false
+		})
+	}
+	return out
+}
+
+// TestGraph: what the verifier accepts of a changed graph decides as before, in the
+// kernel; tables and manifests are accepted as they are alone.
+func TestGraph(t *testing.T) {
+	programs, err := agree.NewPrograms()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(programs.Close)
+	score := &Score{}
+	for name, s := range sets(t) {
+		r := rand.New(rand.NewPCG(uint64(len(name)), 7))
+		a := sealed(t, ebpf.Emit, s.Program)
+		packets := s.Packets(r, 100)
+		for m := range few(t, name, r, Graph(a, r), 2*sampled) {
+			o, why := ask(t.Context(), s.Program, m.Bundle)
+			changed := o == Differs // shown with a packet
+			if o == Accepted {
+				x, err := s.Compare([]agree.Reading{programs.Of(m.Bundle)}, packets)
+				changed = x != nil || err != nil
+				m.What += fmt.Sprintf(", %s: %v %v", name, x, err)
+			}
+			score.Add(m, o, changed, why)
+		}
+		for m := range few(t, name, r, Tables(a), sampled) {
+			o, why := ask(t.Context(), s.Program, m.Bundle)
+			score.Add(m, o, true, why)
+		}
+		for m := range few(t, name, r, Manifests(a), sampled) {
+			o, why := ask(t.Context(), s.Program, m.Bundle)
+			score.Add(m, o, !m.Same, why)
+		}
+	}
+	finish(t, score)
+}
+
+// sealed returns an artifact with its manifest as it is written.
+func sealed(t *testing.T, emit func(*compiler.Program) (*bundle.Bundle, error), p *compiler.Program) *bundle.Bundle {
+	t.Helper()
+	a, err := emit(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Manifest, err = a.Manifest.Seal(a.Files); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
