@@ -7,6 +7,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -72,6 +73,7 @@ var Plain = Reading{"simulate", func(s *Set) (Judge, error) {
 var Derived = []Reading{
 	{"space", readSpace},
 	{"walked script", readScript},
+	{"decoded script", func(s *Set) (Judge, error) { return decoded(s, nftables.Emit, decodeScript) }},
 	{"walked graph", readGraph},
 	{"decoded graph", func(s *Set) (Judge, error) { return decoded(s, ebpf.Emit, decodeGraph) }},
 }
@@ -142,6 +144,11 @@ func decider(c *space.Cell, in func(model.Atom) bool) int32 {
 		}
 	}
 	return c.Rule
+}
+
+// decodeScript is what a verifier understands of an nftables artifact.
+func decodeScript(a *bundle.Bundle) (*space.Reading, error) {
+	return nftables.Decode(a.Files, &a.Manifest)
 }
 
 // decodeGraph is what a verifier understands of an eBPF artifact.

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
@@ -207,14 +207,15 @@ func decisions(b *bundle.Bundle, list []scenario) ([]string, error) {
 			return nil, err
 		}
 		out[i] = end.Kind + " " + end.How
-		for _, c := range end.Counters {
-			if strings.HasPrefix(c, "tp_r_") || strings.HasPrefix(c, "tp_d_") {
-				out[i] = end.Kind + " " + end.How + " " + c
-			}
+		if m := decider.FindString(end.Chain); m != "" {
+			out[i] += " " + m
 		}
 	}
 	return out, nil
 }
+
+// decider is the end of the name of a rule's or a default deny's chain.
+var decider = regexp.MustCompile(`[rd]_[0-9a-f]{16}$`)
 
 func end(rules *nftwalk.Ruleset, pods *nftables.Pods, x *scenario) (nftwalk.End, error) {
 	if x.chain == "" {

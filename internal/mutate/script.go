@@ -51,7 +51,7 @@ func (s *script) with(class string, i, n int, lines ...string) *Mutation {
 	now := strings.TrimSpace(strings.Join(lines, ""))
 	return &Mutation{
 		Class:  s.name + " " + class,
-		What:   fmt.Sprintf("line %d: %.200q for %.200q", i+1, now, was),
+		What:   fmt.Sprintf("line %d: %.1500q for %.1500q", i+1, now, was),
 		Bundle: withFile(s.bundle, s.name, []byte(text)),
 	}
 }

@@ -107,7 +107,8 @@ func (s *set) add(elements []command.Element) error {
 	return s.sortIntervals()
 }
 
-// sortIntervals orders addresses and refuses overlaps.
+// sortIntervals orders addresses and refuses overlaps, but for an element that is
+// there already.
 func (s *set) sortIntervals() error {
 	if s.Types[0] != "ipv4_addr" && s.Types[0] != "ipv6_addr" {
 		return nil
@@ -116,6 +117,9 @@ func (s *set) sortIntervals() error {
 		x, _, _ := command.Addrs(a.Key[0])
 		y, _, _ := command.Addrs(b.Key[0])
 		return x.Compare(y)
+	})
+	s.elements = slices.CompactFunc(s.elements, func(a, b command.Element) bool {
+		return a.Key[0] == b.Key[0] && *a.Verdict == *b.Verdict
 	})
 	for i := 1; i < len(s.elements); i++ {
 		_, last, _ := command.Addrs(s.elements[i-1].Key[0])

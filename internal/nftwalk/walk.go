@@ -13,6 +13,8 @@ import (
 type End struct {
 	Kind string // accept, drop or reject
 	How  string // of a reject
+	// Chain is where the packet ended, "" where no rule has ended it.
+	Chain string
 	// Counters are those that counted the packet, in order.
 	Counters []string
 }
@@ -87,7 +89,7 @@ func (r *Ruleset) walk(base *chain, p *Packet, end *End) error {
 		}
 		switch v.Kind {
 		case "accept", "drop", "reject":
-			end.Kind, end.How = v.Kind, v.Target
+			end.Kind, end.How, end.Chain = v.Kind, v.Target, at.chain.name
 			return nil
 		case "return":
 			at.next = len(at.chain.rules)
