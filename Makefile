@@ -9,9 +9,9 @@ LDFLAGS := -s -w -X $(PKG)/internal/version.commit=$(COMMIT) -X $(PKG)/internal/
 SOAK    ?= 20
 
 # Packages whose tests need a kernel (root, nftables, eBPF, network namespaces).
-KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./internal/agree/... ./cmd/tploader/...
+KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./internal/agree/... ./internal/mutate/... ./cmd/tploader/...
 
-.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel agree soak demo clean deps
+.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel agree mutate soak demo clean deps
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ N    ?= 2000
 agree: deps ## Compare every reading of N policy sets from SEED on (a twentieth of them with real packets)
 	TRAFFICPOLICY_AGREE_SEED=$(SEED) TRAFFICPOLICY_AGREE_SETS=$(N) TRAFFICPOLICY_WIRE_SETS=$$(( ($(N) + 19) / 20 )) \
 	$(GO) test -count=1 -v -timeout 12h -run '^(TestAgree|TestWire)$$' ./internal/agree/... | grep -v '^=== \|^ *--- PASS: .*seed'
+
+mutate: deps ## Change artifacts and policies everywhere, one place at a time, and see whether verify notices
+	TRAFFICPOLICY_MUTATE_ALL=1 TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 -v -timeout 12h ./internal/mutate
 
 soak: deps ## Run the random and kernel tests SOAK (20) times as long
 	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...
