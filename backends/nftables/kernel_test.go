@@ -61,7 +61,7 @@ func load(t *testing.T, n *netlab.Namespace, files []bundle.File) {
 	}
 }
 
-func ruleset(t *testing.T, n *netlab.Namespace) string {
+func listed(t *testing.T, n *netlab.Namespace) string {
 	t.Helper()
 	out, err := n.Command(context.Background(), "", "nft", "list", "ruleset")
 	if err != nil {
@@ -77,13 +77,13 @@ func TestKernelTwice(t *testing.T) {
 		n := namespace(t)
 		a := emit(t, p)
 		load(t, n, a.Files)
-		before := ruleset(t, n)
+		before := listed(t, n)
 		for _, i := range []int{0, 2} {
 			if err := n.NFT(string(a.Files[i].Data)); err != nil {
 				t.Errorf("%s again: %v", a.Files[i].Name, err)
 			}
 		}
-		if d := cmp.Diff(before, ruleset(t, n)); d != "" {
+		if d := cmp.Diff(before, listed(t, n)); d != "" {
 			t.Errorf("skeleton and switch again (-before +after):\n%s", d)
 		}
 	}
@@ -101,11 +101,11 @@ func TestKernelScript(t *testing.T) {
 		if err := n.NFT(string(script)); err != nil {
 			t.Fatalf("the first time: %v", err)
 		}
-		before := ruleset(t, n)
+		before := listed(t, n)
 		if err := n.NFT(string(script)); err != nil {
 			t.Fatalf("again: %v", err)
 		}
-		if d := cmp.Diff(before, ruleset(t, n)); d != "" {
+		if d := cmp.Diff(before, listed(t, n)); d != "" {
 			t.Errorf("again (-before +after):\n%s", d)
 		}
 	}
@@ -130,7 +130,7 @@ func TestKernelSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.ReplaceAll(ruleset(t, n), pods.Tag, "TAG")
+	got := strings.ReplaceAll(listed(t, n), pods.Tag, "TAG")
 	hand, err := os.ReadFile("testdata/small.nft")
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,7 @@ func TestKernelSmall(t *testing.T) {
 	if err := other.NFT(string(hand)); err != nil {
 		t.Fatalf("testdata/small.nft: %v", err)
 	}
-	if d := cmp.Diff(sortBlocks(ruleset(t, other)), sortBlocks(strings.ReplaceAll(got, "tp_TAG", "tp_tag"))); d != "" {
+	if d := cmp.Diff(sortBlocks(listed(t, other)), sortBlocks(strings.ReplaceAll(got, "tp_TAG", "tp_tag"))); d != "" {
 		t.Errorf("-by hand +emitted:\n%s", d)
 	}
 }
@@ -229,6 +229,7 @@ func randomProgram(r *rand.Rand) *compiler.Program {
 	}
 	if r.IntN(4) == 0 {
 		p.Target, p.Pods, p.UnknownDeny = compiler.Target{Pod: p.Pods[0].Ref}, p.Pods[:1], nil
+		p.PodAddrs = p.Pods[0].Addrs
 	}
 	return p
 }

@@ -92,6 +92,7 @@ func samplePod() *compiler.Program {
 	p := sample()
 	p.Target = compiler.Target{Pod: "default/a"}
 	p.Pods, p.Classes = p.Pods[:1], p.Classes[:1]
+	p.PodAddrs = p.Pods[0].Addrs
 	return p
 }
 

@@ -10,6 +10,9 @@ import (
 // Decide returns the decision of address a, which must be of the table's family
 // and unmapped.
 func (t *Table) Decide(a netip.Addr) DecisionID {
+	if t.ranges != nil {
+		return t.ranges[sort.Search(len(t.ranges), func(i int) bool { return !t.ranges[i].Last.Less(a) })].Decision
+	}
 	key := block{toAddress(a), uint8(a.BitLen())}
 	for {
 		// The last entry not behind key contains a, or lies beside it; then an

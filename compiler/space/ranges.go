@@ -2,11 +2,23 @@ package space
 
 import (
 	"net/netip"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
+// FromRanges returns a table that decides as ranges say: sorted, disjoint, without
+// gaps over all of the family's space. It keeps both slices. Writing ranges as
+// prefixes of longest-prefix meaning can take many times more of them.
+func FromRanges(f model.Family, ranges []Range, decisions []Decision) *Table {
+	return &Table{Family: f, Decisions: decisions, ranges: ranges}
+}
+
 // Ranges returns the table as disjoint, sorted ranges that cover the family's
-// space, equal neighbours merged.
+// space, equal neighbours merged. They may be the table's own and must not be changed.
 func (t *Table) Ranges() []Range {
+	if t.ranges != nil {
+		return t.ranges
+	}
 	s := sweep{table: t, next: t.Family.All().Addr()}
 	s.out = make([]Range, 0, 2*len(t.Entries)) // what is around an entry goes on behind it
 	for i := range t.Entries {

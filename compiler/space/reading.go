@@ -21,6 +21,9 @@ type Reading struct {
 	// Names are the addresses that the artifact gives each domain name, sorted. A
 	// name of which it knows none has an entry without addresses.
 	Names map[string][]netip.Addr
+	// Learned are addresses that a node has learned of a name beyond Names, sorted.
+	// Nil but for what a kernel holds.
+	Learned map[string][]netip.Addr
 	// Closed are the address ranges of pods that no Subject has and whose packets
 	// are dropped, as disjoint sorted ranges (compile --unknown deny).
 	Closed []AddrRange

@@ -31,8 +31,10 @@ type Table struct {
 	Family model.Family
 	// Entries have longest-prefix meaning, sorted by address then length. The
 	// first is the family's /0. An entry decides otherwise than its parent.
+	// Nil in a table of ranges ([FromRanges]).
 	Entries   []Entry
 	Decisions []Decision
+	ranges    []Range // of a table of ranges
 }
 
 // Entry is one prefix with its decision.

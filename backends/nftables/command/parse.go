@@ -39,6 +39,9 @@ func Parse(text []byte, f func(line int, c Command) error) error {
 
 const table = "inet trafficpolicy"
 
+// ParseLine reads one command, without its newline.
+func ParseLine(line string) (Command, error) { return parse(line) }
+
 func parse(line string) (Command, error) {
 	w, err := split(line)
 	if err != nil {

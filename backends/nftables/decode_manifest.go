@@ -1,0 +1,57 @@
+package nftables
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
+)
+
+// agree checks that manifest and pods.json say the same.
+func agree(m *bundle.Manifest, pods *Pods) error {
+	prefix := "tp_" + pods.Tag + "_"
+	switch {
+	case pods.Scope != string(m.Scope):
+		return fmt.Errorf("%s is of scope %q and the manifest of %q", PodsFile, pods.Scope, m.Scope)
+	case pods.NodeSets != [2]string{prefix + "node4", prefix + "node6"}:
+		return fmt.Errorf("%s: %q are not the sets of the node's addresses", PodsFile, pods.NodeSets)
+	case len(pods.Pods) != m.Counts.Pods:
+		return fmt.Errorf("%s has %d pods, and the manifest counts %d", PodsFile, len(pods.Pods), m.Counts.Pods)
+	case m.Scope == bundle.ScopePod && len(pods.Pods) > 1:
+		return fmt.Errorf("%s has %d pods in the scope of one", PodsFile, len(pods.Pods))
+	}
+	for _, p := range pods.Pods {
+		foreign := func(a netip.Addr) bool { return !slices.Contains(m.PodAddrs, a) }
+		if m.Scope == bundle.ScopePod && (p.Ref != m.Name || slices.ContainsFunc(p.Addrs, foreign)) {
+			return fmt.Errorf("%s: pod %q with %v is not %q with %v", PodsFile, p.Ref, p.Addrs, m.Name, m.PodAddrs)
+		}
+		if m.Scope == bundle.ScopePod && p.Source+p.Deliver != "" {
+			return fmt.Errorf("%s: pod %q has chains of a device in its own namespace", PodsFile, p.Ref)
+		}
+	}
+	return nil
+}
+
+// compare checks what the manifest says of rules and names.
+func compare(m *bundle.Manifest, r *space.Reading) error {
+	if r.PodScope != (m.Scope == bundle.ScopePod) {
+		return fmt.Errorf("the hooks are not those of scope %q", m.Scope)
+	}
+	actions := make(map[string]string, len(m.Rules))
+	for _, x := range m.Rules {
+		actions[x.Name] = x.Action
+	}
+	for _, x := range r.Deciders {
+		if x.Rule != "" && actions[x.Rule] != x.Action.String() {
+			return fmt.Errorf("rule %q does %s, and the manifest says %s", x.Rule, x.Action, actions[x.Rule])
+		}
+	}
+	for _, n := range m.Names {
+		if !slices.Equal(r.Names[n.Name], n.Addrs) {
+			return fmt.Errorf("name %q has the addresses %v, and the manifest says %v", n.Name, r.Names[n.Name], n.Addrs)
+		}
+	}
+	return nil
+}

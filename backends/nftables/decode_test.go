@@ -1,0 +1,122 @@
+package nftables
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
+	"github.com/trafficpolicy/trafficpolicy/model"
+)
+
+// differ returns the first difference between what a program asks for and what an
+// artifact was understood to decide.
+func differ(p *compiler.Program, r *space.Reading) error {
+	i := 0
+	for _, pod := range p.Pods {
+		for _, a := range pod.Addrs {
+			k, ok := slices.BinarySearchFunc(r.Subjects, a, func(s space.Subject, a netip.Addr) int { return s.Addr.Compare(a) })
+			if !ok || r.Subjects[k].Pod != pod.Ref {
+				return fmt.Errorf("no subject %s with %s", pod.Ref, a)
+			}
+			i++
+			for _, d := range model.Directions {
+				if err := differTable(&p.Classes[pod.Class], d, model.FamilyOf(a), r.Subjects[k].Table(d), r.Deciders); err != nil {
+					return fmt.Errorf("%s, %s: %w", a, d, err)
+				}
+			}
+		}
+	}
+	if i != len(r.Subjects) {
+		return fmt.Errorf("%d subjects, want %d", len(r.Subjects), i)
+	}
+	if !slices.Equal(r.Nodes, p.NodeAddrs) {
+		return fmt.Errorf("nodes %v, want %v", r.Nodes, p.NodeAddrs)
+	}
+	for _, n := range p.Names {
+		if !slices.Equal(r.Names[n.Name], n.Addrs) {
+			return fmt.Errorf("name %q: %v, want %v", n.Name, r.Names[n.Name], n.Addrs)
+		}
+	}
+	return nil
+}
+
+func differTable(c *compiler.ProgramClass, d model.Direction, f model.Family, got *space.Table, deciders []space.Decider) error {
+	list := c.List(d)
+	want, err := space.Flatten(list, f)
+	if err != nil {
+		return err
+	}
+	refs := bundle.PolicyRefs(c)
+	diffs := space.CompareTables(want, got, func(rule, decider int32) space.Kind {
+		if decider == space.NoRule {
+			return 1
+		}
+		x := deciders[decider]
+		switch {
+		case rule != space.NoRule:
+			r := &list.Rules[rule]
+			if x.Rule == r.Ref.String() && x.Action == r.Action {
+				return space.Same
+			}
+		case list.Isolated:
+			if x.Rule == "" && slices.Equal(x.Policies, refs) && x.Action == model.Deny {
+				return space.Same
+			}
+		case x.Rule == "" && x.Policies == nil && x.Action == model.Allow:
+			return space.Same
+		}
+		return 1
+	})
+	if len(diffs) > 0 {
+		return fmt.Errorf("%+v", diffs[0])
+	}
+	return nil
+}
+
+// decodes checks that bundle and script of a program decide what it asks for.
+func decodes(t *testing.T, p *compiler.Program) {
+	t.Helper()
+	a := emit(t, p)
+	r, err := Decode(a.Files, &a.Manifest)
+	if err == nil {
+		err = differ(p, r)
+	}
+	if err != nil {
+		t.Fatalf("bundle: %v", err)
+	}
+	script, err := Script(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err = DecodeScript(script, NewLegend(p)); err == nil {
+		err = differ(p, r)
+	}
+	if err != nil {
+		t.Fatalf("script: %v", err)
+	}
+}
+
+func TestDecode(t *testing.T) {
+	open := sample()
+	open.Classes[1].Ingress.Isolated = false
+	for name, p := range map[string]*compiler.Program{
+		"node": sample(), "pod": samplePod(), "unknown": sampleUnknown(), "open direction": open,
+		"no pods": {Target: compiler.Target{Node: "n"}}, "no pod": {Target: compiler.Target{Pod: "a/b"}},
+	} {
+		t.Run(name, func(t *testing.T) { decodes(t, p) })
+	}
+}
+
+func TestDecodeRandom(t *testing.T) {
+	for seed := range uint64(500) {
+		p := randomProgram(rand.New(rand.NewPCG(seed, 3)))
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { decodes(t, p) }) {
+			return
+		}
+	}
+}
