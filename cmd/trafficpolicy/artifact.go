@@ -10,12 +10,14 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 )
 
 // artifact is what compile wrote: a bundle, or a script.
 type artifact struct {
+	path   string
 	target compiler.Target
 	bundle *bundle.Bundle // nil for a script
 	script []byte
@@ -47,6 +49,7 @@ func (c *command) openArtifact(path string, target compiler.Target) (*artifact, 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	a.path = path
 	return a, nil
 }
 
@@ -93,21 +96,30 @@ func isScript(begin []byte) bool {
 	return bytes.HasPrefix(begin, []byte("add table "))
 }
 
-// reading decodes the artifact.
-func (a *artifact) reading() (*space.Reading, error) {
-	if a.bundle == nil {
-		return nil, errors.New("scripts are not understood yet")
-	}
+// decode decodes a bundle.
+func (a *artifact) decode() (r *space.Reading, err error) {
 	m := &a.bundle.Manifest
-	switch m.Backend {
-	case bundle.EBPF:
-		d, err := ebpf.Decode(a.bundle.Files)
-		if err != nil {
-			return nil, err
+	if m.Backend == bundle.EBPF {
+		var d *ebpf.Decoded
+		if d, err = ebpf.Decode(a.bundle.Files); err == nil {
+			r, err = d.Reading(m)
 		}
-		return d.Reading(m)
+	} else {
+		r, err = nftables.Decode(a.bundle.Files, m)
 	}
-	return nil, fmt.Errorf("backend %s is not understood yet", m.Backend)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be decoded: %w", a.path, err)
+	}
+	return r, nil
+}
+
+// decodeScript decodes a script with the names that stand in the policies of p.
+func (a *artifact) decodeScript(p *compiler.Program) (*space.Reading, error) {
+	r, err := nftables.DecodeScript(a.script, nftables.NewLegend(p))
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be decoded: %w", a.path, err)
+	}
+	return r, nil
 }
 
 func (a *artifact) name() artifactName {

@@ -129,6 +129,7 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	if err != nil {
 		return err
 	}
+	c.warnProgram(p)
 	artifact, err := f.artifact(p)
 	if err != nil {
 		return err

@@ -10,8 +10,8 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// program compiles, for those who need what an artifact is to say. Reasons why it
-// must not be, and warnings, go to stderr; the former end the command with errFailed.
+// program compiles one target. Reasons why that must not be go to stderr and end the
+// command with errFailed.
 func (c *command) program(ctx context.Context, in *compiler.Input, o compiler.CompileOptions) (*compiler.Program, error) {
 	if err := invalid(in); err != nil {
 		return nil, err
@@ -23,13 +23,14 @@ func (c *command) program(ctx context.Context, in *compiler.Input, o compiler.Co
 		}
 		return nil, errFailed
 	}
-	if err != nil {
-		return nil, err
-	}
+	return p, err
+}
+
+// warnProgram says what the compiler warns of.
+func (c *command) warnProgram(p *compiler.Program) {
 	for _, w := range p.Warnings {
 		c.warnf("%s", w)
 	}
-	return p, nil
 }
 
 // invalid is an error that lists the problems of the policies. Those of single

@@ -94,22 +94,19 @@ func (c *command) verify(ctx context.Context, f *verifyFlags, path string) error
 	if err != nil {
 		return err
 	}
-	have, err := a.reading()
-	if err != nil {
-		return fmt.Errorf("%s cannot be decoded: %w", path, err)
-	}
 	in, err := f.load(ctx, c, nil)
 	if err != nil {
 		return err
 	}
-	p, err := c.program(ctx, in, compiler.CompileOptions{
+	p, have, err := c.sides(ctx, f, a, in, compiler.CompileOptions{
 		Options: o, Target: a.target,
 		AllowUnresolved: f.allowUnresolved, AllowEmpty: f.allowEmpty, SkipBroken: f.skipBroken,
-		UnknownDeny: f.unknown == "deny" || f.unknown == "auto" && len(have.Closed) > 0,
+		UnknownDeny: f.unknown == "deny",
 	})
 	if err != nil {
 		return err
 	}
+	c.warnProgram(p)
 	e, err := verify.Artifact(ctx, p, have, verify.EquivalenceOptions{})
 	if err != nil {
 		return err
@@ -126,6 +123,32 @@ func (c *command) verify(ctx context.Context, f *verifyFlags, path string) error
 		return errFailed
 	}
 	return nil
+}
+
+// sides returns what the policies say and what the artifact does. Without --unknown
+// the artifact says what is to become of unknown pods.
+func (c *command) sides(ctx context.Context, f *verifyFlags, a *artifact, in *compiler.Input, o compiler.CompileOptions) (*compiler.Program, *space.Reading, error) {
+	var have *space.Reading
+	var err error
+	if a.bundle != nil {
+		if have, err = a.decode(); err != nil {
+			return nil, nil, err
+		}
+	}
+	p, err := c.program(ctx, in, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	if a.bundle == nil {
+		if have, err = a.decodeScript(p); err != nil {
+			return nil, nil, err
+		}
+	}
+	if f.unknown == "auto" && len(have.Closed) > 0 {
+		o.UnknownDeny = true
+		p, err = c.program(ctx, in, o)
+	}
+	return p, have, err
 }
 
 // verified is the answer. Its JSON form is a contract.

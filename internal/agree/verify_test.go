@@ -8,6 +8,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/synth/scale"
@@ -48,6 +49,7 @@ var artifacts = []struct {
 		}
 		return d.Reading(&b.Manifest)
 	}},
+	{bundle.NFTables, nftables.Emit, func(b *bundle.Bundle) (*space.Reading, error) { return nftables.Decode(b.Files, &b.Manifest) }},
 }
 
 // largeProgram is a pod of one policy with so many rules.
