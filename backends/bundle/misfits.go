@@ -6,18 +6,18 @@ import (
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
-	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Misfits returns what the manifest says otherwise than the program p of its target,
-// or than what a decoder found in the payload, one sentence each, of very many the
-// first, in the order of
-// its fields. Tool, Sequence and the count of elements follow from neither.
-func (m *Manifest) Misfits(p *compiler.Program, r *space.Reading) []string {
+// Misfits returns what the manifest says otherwise than it is to say of the program p
+// of its target, one sentence each, of very many the first, in the order of its
+// fields. Tool, Sequence and the count of elements do not follow from p; of the rules
+// it may lack those that decide nothing. That it has all that the payload needs is
+// for the payload's decoder to see.
+func (m *Manifest) Misfits(p *compiler.Program) []string {
 	f := &misfits{Manifest: m, program: p}
 	f.target()
-	f.rules(r)
+	f.rules()
 	f.defaults()
 	f.names()
 	f.counts()
@@ -58,8 +58,8 @@ func (f *misfits) target() {
 	}
 }
 
-// rules looks for rules that the program or the payload does not have.
-func (f *misfits) rules(r *space.Reading) {
+// rules looks for rules that the program does not have.
+func (f *misfits) rules() {
 	actions := map[string]model.Action{}
 	for i := range f.program.Classes {
 		for _, d := range model.Directions {
@@ -68,18 +68,12 @@ func (f *misfits) rules(r *space.Reading) {
 			}
 		}
 	}
-	has := map[string]bool{}
-	for _, d := range r.Deciders {
-		has[d.Rule] = true
-	}
 	for _, rule := range f.Rules {
 		switch action, ok := actions[rule.Name]; {
 		case !ok:
 			f.say("rule %q is no policy's that selects a pod here", rule.Name)
 		case action.String() != rule.Action:
 			f.say("rule %q is said to %s, and does %s", rule.Name, rule.Action, action)
-		case !has[rule.Name]:
-			f.say("rule %q is nowhere in the payload", rule.Name)
 		}
 	}
 }

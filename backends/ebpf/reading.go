@@ -33,25 +33,19 @@ func (d *Decoded) Reading(m *bundle.Manifest) (*space.Reading, error) {
 	if err := r.subjects(); err != nil {
 		return nil, err
 	}
-	if r.idle(); r.err != nil {
-		return nil, r.err
-	}
 	return &r.out, nil
 }
 
 // reader writes a Reading.
 type reader struct {
 	*Decoded
-	named   []space.Decider // by decider, with the manifest's action
+	named   []space.Decider // by decider, without the action
 	unnamed []bool          // by decider: the manifest lacks it
 	numbers map[Ref]int32   // of terminals: a decider with two verdicts is two
 	tables  map[rooted]*space.Table
 	out     space.Reading
 	err     error // the first
 }
-
-// actions are those of the manifest.
-var actions = map[string]model.Action{"allow": model.Allow, "deny": model.Deny, "reject": model.Reject}
 
 // rooted is a table: what begins there, by addresses of a family.
 type rooted struct {
@@ -61,9 +55,9 @@ type rooted struct {
 
 // name looks the deciders up in a manifest.
 func (r *reader) name(m *bundle.Manifest) {
-	known := map[string]space.Decider{notSelected: {Action: model.Allow}}
+	known := map[string]space.Decider{notSelected: {}}
 	for _, rule := range m.Rules {
-		known[rule.ID] = space.Decider{Rule: rule.Name, Action: actions[rule.Action]}
+		known[rule.ID] = space.Decider{Rule: rule.Name}
 	}
 	for _, d := range m.Defaults {
 		dir := model.Egress
@@ -95,19 +89,6 @@ func (r *reader) number(t Ref) int32 {
 	return n
 }
 
-// idle adds the deciders that no walk ends at.
-func (r *reader) idle() {
-	used := make([]bool, len(r.named))
-	for t := range r.numbers {
-		used[t.index()] = true
-	}
-	for i, named := range r.named {
-		if !used[i] {
-			r.number(terminal(verdicts[named.Action], uint32(i)))
-		}
-	}
-}
-
 func (r *reader) subjects() error {
 	for _, p := range r.Tables.Pods {
 		for _, a := range p.Addrs {
@@ -123,7 +104,7 @@ func (r *reader) subjects() error {
 		}
 	}
 	slices.SortFunc(r.out.Subjects, func(a, b space.Subject) int { return a.Addr.Compare(b.Addr) })
-	return nil
+	return r.err
 }
 
 // table returns what a local address is judged by; the tables of one root are one.

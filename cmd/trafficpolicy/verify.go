@@ -111,7 +111,7 @@ func (c *command) verify(ctx context.Context, f *verifyFlags, path string) error
 	if err != nil {
 		return err
 	}
-	v := a.verified(e, p, have)
+	v := a.verified(e, p)
 	write := v.text
 	if f.output == "json" {
 		write = v.json
@@ -165,7 +165,7 @@ type verified struct {
 }
 
 // verified joins the proof with what the manifest says.
-func (a *artifact) verified(e *verify.Equivalence, p *compiler.Program, have *space.Reading) *verified {
+func (a *artifact) verified(e *verify.Equivalence, p *compiler.Program) *verified {
 	v := &verified{
 		Artifact: a.name(), Unknown: "allow", Manifest: []string{},
 		Differences: e.Differences, Omitted: e.Omitted, Summary: e.Summary,
@@ -174,7 +174,7 @@ func (a *artifact) verified(e *verify.Equivalence, p *compiler.Program, have *sp
 		v.Unknown = "deny"
 	}
 	if a.bundle != nil {
-		v.Manifest = append(v.Manifest, a.bundle.Manifest.Misfits(p, have)...)
+		v.Manifest = append(v.Manifest, a.bundle.Manifest.Misfits(p)...)
 	}
 	v.Equivalent = e.Equivalent && len(v.Manifest) == 0
 	return v

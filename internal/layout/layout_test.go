@@ -26,7 +26,7 @@ var allowed = []struct {
 	{"verify", []string{"model", "compiler", "compiler/space", "verify"}},
 	{"verify/simulate", []string{"model", "compiler"}},
 	{"verify/oracle", []string{"model", "compiler"}},
-	{"backends/bundle", []string{"model", "compiler", "compiler/space"}},
+	{"backends/bundle", []string{"model", "compiler"}},
 	{"backends/nftables", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
 	{"internal/loader", []string{"model", "backends/bundle", "internal/netns", "internal/place", "internal/state"}},

@@ -61,6 +61,7 @@ func (d *decoder) decider(name string, u use) (int32, error) {
 	if kind == "r" {
 		x.Rule, err = d.ruleName(c, id)
 	} else {
+		x.Direction = u.dir
 		x.Policies, err = d.defaultOf(c, id, action, u)
 	}
 	if err != nil {
