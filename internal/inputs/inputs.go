@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // Options returns what --isolation, --enrollment and --families say. Resolve is not
@@ -91,4 +92,19 @@ func readHosts(names map[string][]netip.Addr, path string) error {
 		}
 	}
 	return sc.Err()
+}
+
+// Invalid is an error that lists the problems of the policies. Those of single
+// inventory objects are the compiler's to judge: the object is broken.
+func Invalid(in *compiler.Input) error {
+	var b strings.Builder
+	for i := range in.Findings {
+		if fd := &in.Findings[i]; fd.Severity == model.Error && !in.OfInventory(fd) {
+			fmt.Fprintf(&b, "\n%s: %s: %s [%s]", fd.Pos(), fd.Severity, fd.Message, fd.Code)
+		}
+	}
+	if b.Len() > 0 {
+		return fmt.Errorf("the input is invalid:%s", b.String())
+	}
+	return nil
 }
