@@ -113,8 +113,6 @@ const (
 type EquivalenceOptions struct {
 	// Nodes are further addresses that the node may have.
 	Nodes []netip.Addr
-	// Learned are further addresses that names may have.
-	Learned map[string][]netip.Addr
 	// Most is how many differences are kept, 20 where it is zero.
 	Most int
 }

@@ -14,7 +14,8 @@ import (
 
 // names compares what addresses names have. That the tables say the same of every
 // address a name could have was compared before; here it is a difference where an
-// address is decided otherwise because only one side knows it.
+// address is decided otherwise because only one side knows it. What a node has
+// learned of names is not asked.
 func (d *disagreements) names() {
 	asked := d.addressesOfNames()
 	for _, p := range d.pairs {
@@ -34,22 +35,18 @@ type namedAddress struct {
 }
 
 // addressesOfNames returns, sorted, the addresses that are not of the same names on
-// both sides. What the node has learned may be known to have alone.
+// both sides.
 func (d *disagreements) addressesOfNames() []namedAddress {
 	want, have := namesByAddress(d.want.names), namesByAddress(d.have.names)
-	learned := namesByAddress(d.options.Learned)
-	var out []namedAddress
 	for a := range have {
 		if want[a] == nil {
 			want[a] = nil
 		}
 	}
+	var out []namedAddress
 	for _, a := range slices.SortedFunc(maps.Keys(want), netip.Addr.Compare) {
-		h := slices.DeleteFunc(have[a], func(n model.Atom) bool {
-			return slices.Contains(learned[a], n) && !slices.Contains(want[a], n)
-		})
-		if !slices.Equal(want[a], h) {
-			out = append(out, namedAddress{a, want[a], h})
+		if !slices.Equal(want[a], have[a]) {
+			out = append(out, namedAddress{a, want[a], have[a]})
 		}
 	}
 	return out

@@ -86,6 +86,9 @@ func (d *disagreements) subjects() (sum EquivalenceSummary) {
 			a = a[1:]
 		}
 		if order >= 0 {
+			if order > 0 {
+				pods[b[0].pod] = true
+			}
 			b = b[1:]
 		}
 	}

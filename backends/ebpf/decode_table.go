@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/netip"
 
-	"go4.org/netipx"
-
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -42,8 +40,7 @@ func (d *Decoded) table(root Ref, f model.Family, most int, rule func(Ref) int32
 	if t.err != nil {
 		return nil, t.err
 	}
-	t.entries()
-	return &t.table, nil
+	return space.FromRanges(f, t.ranges, t.table.Decisions), nil
 }
 
 type tabler struct {
@@ -138,29 +135,6 @@ func (t *tabler) intervals(r Ref, f func(first, last uint32, r Ref)) {
 				return
 			}
 			first = last + 1
-		}
-	}
-}
-
-// entries writes the ranges as prefixes: the decision of most of them is that of
-// the whole space, the others are exceptions.
-func (t *tabler) entries() {
-	count := make([]int, len(t.table.Decisions))
-	most := space.DecisionID(0)
-	for _, r := range t.ranges {
-		if count[r.Decision]++; count[r.Decision] > count[most] {
-			most = r.Decision
-		}
-	}
-	t.table.Entries = []space.Entry{{Prefix: t.family.All(), Decision: most}}
-	var prefixes []netip.Prefix
-	for _, r := range t.ranges {
-		if r.Decision == most {
-			continue
-		}
-		prefixes = netipx.IPRangeFrom(r.First, r.Last).AppendPrefixes(prefixes[:0])
-		for _, p := range prefixes {
-			t.table.Entries = append(t.table.Entries, space.Entry{Prefix: p, Decision: r.Decision})
 		}
 	}
 }

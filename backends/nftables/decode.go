@@ -26,7 +26,7 @@ func Decode(files []bundle.File, m *bundle.Manifest) (*space.Reading, error) {
 	if err := agree(m, pods); err != nil {
 		return nil, err
 	}
-	r, err := t.Decode(KeyOf(m, pods))
+	r, err := t.Decode(KeyOf(m, "tp_"+pods.Tag+"_", pods.Pods))
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +82,12 @@ func DecodeScript(text []byte, l *Legend) (*space.Reading, error) {
 	return t.Decode(key)
 }
 
-// KeyOf returns what a manifest and pods.json tell a reader of the rules.
-func KeyOf(m *bundle.Manifest, pods *Pods) *ruleset.Key {
+// KeyOf returns what a manifest and pods.json tell a reader of rules whose names
+// begin with prefix.
+func KeyOf(m *bundle.Manifest, prefix string, pods []Pod) *ruleset.Key {
 	key := &ruleset.Key{
-		Prefix: "tp_" + pods.Tag + "_", Rules: map[string]string{}, Defaults: map[string]ruleset.Default{},
-		Domains: map[string]string{}, Pods: keyPods(pods.Pods),
+		Prefix: prefix, Rules: map[string]string{}, Defaults: map[string]ruleset.Default{},
+		Domains: map[string]string{}, Pods: keyPods(pods),
 	}
 	for _, r := range m.Rules {
 		key.Rules[r.ID] = r.Name

@@ -88,6 +88,7 @@ Exit codes: 0 done, 1 status found something wrong, 2 not done.`,
 		c.watchCmd(),
 		c.rollbackCmd(),
 		c.removeCmd(),
+		c.verifyCmd(),
 		c.versionCmd(),
 	)
 	return root

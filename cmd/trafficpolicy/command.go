@@ -96,6 +96,7 @@ func (c *command) root() *cobra.Command {
 		c.proveCmd(common),
 		c.reachCmd(common),
 		c.simulateCmd(common),
+		c.verifyCmd(common),
 		c.versionCmd(),
 	)
 	completeFlags(root)

@@ -1,17 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/inputs"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -43,82 +41,13 @@ func (f *commonFlags) register(root *cobra.Command) {
 
 // options turns the flags into what the compiler takes.
 func (f *commonFlags) options() (compiler.Options, error) {
-	var o compiler.Options
-	choose := func(flag, value string, choices ...string) (int, error) {
-		for i, c := range choices {
-			if value == c {
-				return i, nil
-			}
-		}
-		return 0, fmt.Errorf("--%s %q is not one of %s", flag, value, strings.Join(choices, ", "))
-	}
-	isolation, err1 := choose("isolation", f.isolation, "both", "direction")
-	enrollment, err2 := choose("enrollment", f.enrollment, "annotated", "all")
-	families, err3 := choose("families", f.families, "auto", "ipv4", "dual")
-	_, err4 := choose("color", f.color, "auto", "always", "never")
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	o, err := inputs.Options(f.isolation, f.enrollment, f.families)
+	_, colorErr := inputs.Choose("color", f.color, "auto", "always", "never")
+	if err := errors.Join(err, colorErr); err != nil {
 		return o, err
 	}
-	o.IsolateByDirection = isolation == 1
-	o.AllEnrolled = enrollment == 1
-	o.Families = compiler.FamilyMode(families)
-	var err error
-	o.Resolve, err = f.names()
+	o.Resolve, err = inputs.Names(f.resolve, f.resolveFile)
 	return o, err
-}
-
-// names joins --resolve and --resolve-file; a name in both gets the union.
-func (f *commonFlags) names() (map[string][]netip.Addr, error) {
-	names := map[string][]netip.Addr{}
-	add := func(where, name, addr string) error {
-		a, err := netip.ParseAddr(strings.TrimSpace(addr))
-		if err != nil || a.Zone() != "" {
-			return fmt.Errorf("%s: %q is not an IP address", where, addr)
-		}
-		n, ok := compiler.NormalizeFQDN(name)
-		if !ok {
-			return fmt.Errorf("%s: %q is not a domain name", where, name)
-		}
-		names[n] = append(names[n], a.Unmap())
-		return nil
-	}
-	for _, r := range f.resolve {
-		name, addrs, ok := strings.Cut(r, "=")
-		if !ok || addrs == "" {
-			return nil, fmt.Errorf("--resolve %q is not NAME=IP[,IP...]", r)
-		}
-		for _, a := range strings.Split(addrs, ",") {
-			if err := add("--resolve "+r, name, a); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if f.resolveFile == "" {
-		return names, nil
-	}
-	file, err := os.Open(f.resolveFile)
-	if err != nil {
-		return nil, fmt.Errorf("--resolve-file: %w", err)
-	}
-	defer file.Close()
-	sc := bufio.NewScanner(file)
-	for line := 1; sc.Scan(); line++ {
-		text, _, _ := strings.Cut(sc.Text(), "#")
-		fields := strings.Fields(text)
-		if len(fields) == 0 {
-			continue
-		}
-		where := fmt.Sprintf("%s:%d", f.resolveFile, line)
-		if len(fields) == 1 {
-			return nil, fmt.Errorf("%s: an address without a name", where)
-		}
-		for _, name := range fields[1:] {
-			if err := add(where, name, fields[0]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return names, sc.Err()
 }
 
 // loadOptions says what to read. extra are policy paths given as arguments.

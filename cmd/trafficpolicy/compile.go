@@ -17,7 +17,6 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/version"
-	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // compileFlags are the flags of compile.
@@ -119,10 +118,7 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	if err != nil {
 		return err
 	}
-	if err := f.invalid(in); err != nil {
-		return err
-	}
-	p, err := compiler.Compile(cmd.Context(), in, compiler.CompileOptions{
+	p, err := c.program(cmd.Context(), in, compiler.CompileOptions{
 		Options:         o,
 		Target:          compiler.Target{Node: f.node, Pod: f.pod},
 		AllowUnresolved: f.allowUnresolved,
@@ -130,38 +126,15 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 		SkipBroken:      f.skipBroken,
 		UnknownDeny:     f.unknown == "deny",
 	})
-	if refusal := (*compiler.Refusal)(nil); errors.As(err, &refusal) {
-		for _, r := range refusal.Reasons {
-			fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)
-		}
-		return errFailed
-	}
 	if err != nil {
 		return err
 	}
-	for _, w := range p.Warnings {
-		c.warnf("%s", w)
-	}
+	c.warnProgram(p)
 	artifact, err := f.artifact(p)
 	if err != nil {
 		return err
 	}
 	return c.writeWhole(f.output, artifact)
-}
-
-// invalid is an error that lists the problems of the policies. Those of single
-// inventory objects are the compiler's to judge: the object is broken.
-func (f *compileFlags) invalid(in *compiler.Input) error {
-	var b strings.Builder
-	for i := range in.Findings {
-		if fd := &in.Findings[i]; fd.Severity == model.Error && !in.OfInventory(fd) {
-			fmt.Fprintf(&b, "\n%s: %s: %s [%s]", fd.Pos(), fd.Severity, fd.Message, fd.Code)
-		}
-	}
-	if b.Len() > 0 {
-		return fmt.Errorf("the input is invalid:%s", b.String())
-	}
-	return nil
 }
 
 // artifact returns the bytes of the result.

@@ -109,8 +109,8 @@ func (p *project) apply(cmd *cobra.Command, n *yaml.Node) error {
 	}
 	for _, s := range settings {
 		if f := root.PersistentFlags().Lookup(s.name); f != nil {
-			if s.name == "filename" && len(p.args) > 0 && cmd.Name() != "prove" {
-				continue // paths as arguments take the place of -f; prove tells which are policies
+			if s.name == "filename" && len(p.args) > 0 && cmd.Name() != "prove" && cmd.Name() != "verify" {
+				continue // paths as arguments take the place of -f; prove tells which are policies, verify's is a bundle
 			}
 			if err := p.set(f, s); err != nil {
 				return err

@@ -99,6 +99,9 @@ func (g *graphs) program(p *compiler.Program, in *compiler.Input, sim *simulate.
 	if err != nil {
 		return err
 	}
+	if err := proven(p, a, func() (*space.Reading, error) { return dec.Reading(&a.Manifest) }); err != nil {
+		return err
+	}
 	names := map[string]string{"": ""}
 	for _, r := range a.Manifest.Rules {
 		names[r.ID] = r.Name

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
@@ -20,6 +21,9 @@ type Backend interface {
 	// Read checks a bundle's payload and returns its pods, and whatever else the
 	// backend wants to find in Bundle.Payload.
 	Read(c *bundle.Bundle) (pods []Pod, payload any, err error)
+	// Decode returns what a bundle's payload decides, read by itself: what Read
+	// makes of it does not count.
+	Decode(c *bundle.Bundle) (*space.Reading, error)
 	// Open makes sure that the backend can be used in the namespace. The error
 	// says what is missing: a program, a privilege, the kernel.
 	Open(ctx context.Context, s *Space) (Kernel, error)
@@ -46,6 +50,10 @@ type Kernel interface {
 	// Inspect returns how the kernel differs from what the bundle of a says, as far as
 	// Drift does not compare that.
 	Inspect(ctx context.Context, a *Applied) ([]string, error)
+	// Reading returns what the kernel decides for packets while a is in force, with
+	// every address that it takes for the node's. It returns an error where that is
+	// nothing that a loader puts there, and where the kernel cannot be asked.
+	Reading(ctx context.Context, a *Applied) (*space.Reading, error)
 	// Unknown returns what the kernel holds of the backend where nothing ought to
 	// be in force, one sentence each.
 	Unknown(ctx context.Context) ([]string, error)

@@ -12,6 +12,7 @@ import (
 	graph "github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
 )
@@ -39,6 +40,15 @@ func (Backend) Read(c *bundle.Bundle) ([]loader.Pod, any, error) {
 		}
 	}
 	return list, g, nil
+}
+
+// Decode reads the graph as a walk does.
+func (Backend) Decode(c *bundle.Bundle) (*space.Reading, error) {
+	d, err := graph.Decode(c.Files)
+	if err != nil {
+		return nil, err
+	}
+	return d.Reading(&c.Manifest)
 }
 
 // Open makes sure that this kernel can be asked about programs.

@@ -189,7 +189,7 @@ func addressDrift(r *state.Record, known []netip.Addr) ([]string, error) {
 	if r.Scope != string(bundle.ScopeNode) {
 		return nil, nil
 	}
-	own, err := ownAddrs()
+	own, err := loader.OwnAddrs()
 	if err != nil {
 		return nil, err
 	}

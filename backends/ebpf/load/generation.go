@@ -4,7 +4,6 @@ package load
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -59,25 +58,8 @@ func nodeAddrs(b *loader.Bundle, r *state.Record) ([]netip.Addr, error) {
 	if t.Scope == string(bundle.ScopePod) {
 		return nodes, nil
 	}
-	own, err := ownAddrs()
+	own, err := loader.OwnAddrs()
 	return append(nodes, own...), err
-}
-
-// ownAddrs returns the addresses of the namespace's interfaces that a node can send
-// to pods from.
-func ownAddrs() (list []netip.Addr, err error) {
-	own, err := net.InterfaceAddrs()
-	if err != nil {
-		return nil, fmt.Errorf("list addresses: %w", err)
-	}
-	for _, n := range own {
-		p, err := netip.ParsePrefix(n.String())
-		if err != nil || p.Addr().IsLoopback() || p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
-			continue
-		}
-		list = append(list, p.Addr().Unmap())
-	}
-	return list, nil
 }
 
 // nameEntries returns, for each chain and address, what the first name of the

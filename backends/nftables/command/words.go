@@ -116,19 +116,27 @@ func (w *words) next() string {
 	return s
 }
 
-// has reports whether the line goes on with the words of phrase.
-func (w *words) has(phrase string) bool {
-	list := strings.Fields(phrase)
-	return w.err == nil && len(w.list) >= len(list) && slices.Equal(w.list[:len(list)], list)
+// has returns how many words phrase has if the line goes on with them, else 0.
+func (w *words) has(phrase string) int {
+	n := 0
+	for w.err == nil && n < len(w.list) {
+		word, rest, more := strings.Cut(phrase, " ")
+		if w.list[n] != word {
+			break
+		}
+		if n++; !more {
+			return n
+		}
+		phrase = rest
+	}
+	return 0
 }
 
 // skip takes the words of phrase if the line goes on with them.
 func (w *words) skip(phrase string) bool {
-	if !w.has(phrase) {
-		return false
-	}
-	w.list = w.list[len(strings.Fields(phrase)):]
-	return true
+	n := w.has(phrase)
+	w.list = w.list[n:]
+	return n > 0
 }
 
 // want takes the words of phrase.

@@ -6,6 +6,8 @@ import (
 	"context"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
 )
@@ -19,6 +21,11 @@ func (Backend) Name() string { return bundle.NFTables }
 // Hooks returns what chains on interfaces and in the forward hook see.
 func (Backend) Hooks() place.Hooks {
 	return place.Hooks{BridgeNetfilter: true, Name: plainName.MatchString, Tool: "nft"}
+}
+
+// Decode reads the commands by what they do.
+func (Backend) Decode(c *bundle.Bundle) (*space.Reading, error) {
+	return nftables.Decode(c.Files, &c.Manifest)
 }
 
 // Open finds the nft command and makes sure that it can be used here.

@@ -34,30 +34,44 @@ func bridgeSkeleton(b *payload) string {
 }
 
 // bridgeScript sends what is forwarded through a bridge to the deliver chain of
-// the pod whose hardware address the frame is for. Two pods with one address
-// cannot be told apart: those are left out.
+// the pod whose hardware address the frame is for.
 func bridgeScript(s *strings.Builder, r *state.Record, pods map[string]nftables.Pod) {
 	fmt.Fprintf(s, "flush map %s %s\n", nftables.Table, bridgeMap)
-	bridges, owners := map[string]bool{}, map[string]string{}
+	bridges, owners := bridged(r)
+	for _, bridge := range bridges {
+		fmt.Fprintf(s, "add element %s %s { \"%s\" : jump %s }\n", nftables.Table, nftables.MapDeliver, bridge, bridgeChain)
+	}
+	for _, o := range owners {
+		fmt.Fprintf(s, "add element %s %s { %s : goto %s }\n", nftables.Table, bridgeMap, o.mac, pods[o.pod].Deliver)
+	}
+}
+
+// macOwner is a hardware address with its pod.
+type macOwner struct{ mac, pod string }
+
+// bridged returns the bridges of the interfaces, and whose the hardware addresses
+// behind them are, both sorted. Two pods with one address cannot be told apart:
+// those are left out.
+func bridged(r *state.Record) (bridges []string, owners []macOwner) {
+	pods := map[string]string{}
 	for _, i := range r.Interfaces {
 		if i.Bridge == "" {
 			continue
 		}
-		bridges[i.Bridge] = true
+		bridges = append(bridges, i.Bridge)
 		for _, mac := range i.MACs {
-			if pod, ok := owners[mac]; ok && pod != i.Pod {
-				owners[mac] = ""
+			if pod, ok := pods[mac]; ok && pod != i.Pod {
+				pods[mac] = ""
 				continue
 			}
-			owners[mac] = i.Pod
+			pods[mac] = i.Pod
 		}
 	}
-	for _, bridge := range slices.Sorted(maps.Keys(bridges)) {
-		fmt.Fprintf(s, "add element %s %s { \"%s\" : jump %s }\n", nftables.Table, nftables.MapDeliver, bridge, bridgeChain)
-	}
-	for _, mac := range slices.Sorted(maps.Keys(owners)) {
-		if pod := owners[mac]; pod != "" {
-			fmt.Fprintf(s, "add element %s %s { %s : goto %s }\n", nftables.Table, bridgeMap, mac, pods[pod].Deliver)
+	for _, mac := range slices.Sorted(maps.Keys(pods)) {
+		if pod := pods[mac]; pod != "" {
+			owners = append(owners, macOwner{mac, pod})
 		}
 	}
+	slices.Sort(bridges)
+	return slices.Compact(bridges), owners
 }

@@ -230,7 +230,13 @@ func (d *decoder) fixedSet(role string) error {
 	default:
 		return fmt.Errorf("the format has no set %q", role)
 	}
-	return sameSet(s, &want)
+	if err := sameSet(s, &want); err != nil {
+		return err
+	}
+	if s.Dynamic && len(s.elements) > 0 && !d.t.listed {
+		return fmt.Errorf("set %q, which packets fill, has elements", s.Name)
+	}
+	return nil
 }
 
 // sameSet checks how a set is made.

@@ -14,7 +14,8 @@ type Table struct {
 	sets     map[string]*set
 	named    map[string]bool // counters and limits, "counter NAME"
 	names    []string        // of the texts
-	script   bool
+	script   bool            // it may delete the table
+	listed   bool            // it is what a kernel holds
 	made     bool
 	replaced bool // whatever was there before is gone
 	elements int  // that commands have added
