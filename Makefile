@@ -68,8 +68,9 @@ agree: deps ## Compare every reading of N policy sets from SEED on (a twentieth 
 	TRAFFICPOLICY_AGREE_SEED=$(SEED) TRAFFICPOLICY_AGREE_SETS=$(N) TRAFFICPOLICY_WIRE_SETS=$$(( ($(N) + 19) / 20 )) \
 	$(GO) test -count=1 -v -timeout 12h -run '^(TestAgree|TestWire)$$' ./internal/agree/... | grep -v '^=== \|^ *--- PASS: .*seed'
 
+SETS ?= 200
 mutate: deps ## Change artifacts and policies everywhere, one place at a time, and see whether verify notices
-	TRAFFICPOLICY_MUTATE_ALL=1 TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 -v -timeout 12h ./internal/mutate
+	TRAFFICPOLICY_MUTATE_ALL=1 TRAFFICPOLICY_MUTATE_SETS=$(SETS) TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 -v -timeout 12h ./internal/mutate
 
 soak: deps ## Run the random and kernel tests SOAK (20) times as long
 	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/synth"
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify/simulate"
