@@ -45,30 +45,49 @@ func differ(p *compiler.Program, r *space.Reading) error {
 	return nil
 }
 
+// differTable compares a table with a list. The default deny stands behind the
+// list as a rule, so that neither side has a point without one: what both share is
+// then looked at once.
 func differTable(c *compiler.ProgramClass, d model.Direction, f model.Family, got *space.Table, deciders []space.Decider) error {
 	list := c.List(d)
-	want, err := space.Flatten(list, f)
+	all := *list
+	if list.Isolated {
+		all.Rules = append(slices.Clip(list.Rules), rule(model.Deny, cidrs("0.0.0.0/0", "::/0")))
+	}
+	want, err := space.Flatten(&all, f)
 	if err != nil {
 		return err
 	}
 	refs := bundle.PolicyRefs(c)
+	for i := range got.Decisions {
+		for _, cell := range got.Decisions[i].Cells {
+			if cell.Rule == space.NoRule {
+				return fmt.Errorf("a cell has no rule")
+			}
+		}
+	}
 	diffs := space.CompareTables(want, got, func(rule, decider int32) space.Kind {
 		if decider == space.NoRule {
+			if rule == space.NoRule && list.Isolated { // before the rest of a decision
+				return space.Same
+			}
 			return 1
 		}
 		x := deciders[decider]
 		switch {
-		case rule != space.NoRule:
+		case rule == space.NoRule:
+			if !list.Isolated && x.Rule == "" && x.Policies == nil && x.Action == model.Allow {
+				return space.Same
+			}
+		case int(rule) == len(list.Rules):
+			if x.Rule == "" && slices.Equal(x.Policies, refs) && x.Action == model.Deny {
+				return space.Same
+			}
+		default:
 			r := &list.Rules[rule]
 			if x.Rule == r.Ref.String() && x.Action == r.Action {
 				return space.Same
 			}
-		case list.Isolated:
-			if x.Rule == "" && slices.Equal(x.Policies, refs) && x.Action == model.Deny {
-				return space.Same
-			}
-		case x.Rule == "" && x.Policies == nil && x.Action == model.Allow:
-			return space.Same
 		}
 		return 1
 	})
