@@ -132,8 +132,43 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeRandom(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(300) {
 		p := randomProgram(rand.New(rand.NewPCG(seed, 3)))
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { decodes(t, p) }) {
+			return
+		}
+	}
+}
+
+// TestDecodeLayered: decisions that share what is before or behind them, many
+// names, and names between maps, each with ports that cut the others'.
+func TestDecodeLayered(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		var rules []model.ListRule
+		for range 2 + rng.IntN(6) {
+			switch rng.IntN(3) {
+			case 0: // many ports of everybody
+				for i := range 50 + rng.IntN(100) {
+					port := uint16(3 + rng.IntN(3)*i)
+					rules = append(rules, rule(model.Action(rng.IntN(3)), cidrs([]string{"0.0.0.0/0", "::/0", "10.0.0.0/8"}[rng.IntN(3)]), tcp(port, port)))
+				}
+			case 1: // single hosts
+				for range 1 + rng.IntN(30) {
+					first := uint16(rng.IntN(400))
+					rules = append(rules, rule(model.Action(rng.IntN(3)), cidrs(fmt.Sprintf("10.0.%d.%d/32", rng.IntN(2), rng.IntN(8))), tcp(first, first+uint16(rng.IntN(3)))))
+				}
+			default: // names
+				for range 1 + rng.IntN(5) {
+					first := uint16(rng.IntN(400))
+					ports := []model.L4Range{tcp(first, first+uint16(rng.IntN(300))), udp(0, first)}[:rng.IntN(3)]
+					rules = append(rules, rule(model.Action(rng.IntN(3)), fqdn([]string{"a.example", "b.example", "c.example"}[rng.IntN(3)]), ports...))
+				}
+			}
+		}
+		p := sample()
+		p.Classes[0] = class("a", rules, nil)
+		p.Names = []compiler.ProgramName{{Name: "a.example"}, {Name: "b.example", Addrs: addrs("10.0.0.1")}, {Name: "c.example", Addrs: addrs("10.0.0.1", "2001:db8::1")}}
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { decodes(t, p) }) {
 			return
 		}
