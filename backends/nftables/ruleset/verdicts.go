@@ -88,6 +88,9 @@ func (d *decoder) addDecider(id string, x space.Decider) int32 {
 // action returns what a verdict chain does with packets of one family. Before a
 // denial it must let a pod reach itself.
 func (d *decoder) action(c *chain, u use) (model.Action, error) {
+	if len(c.rules) > 0 && accepts(&c.rules[0]) {
+		return model.Allow, nil
+	}
 	lines := d.inFamily(c, u.fam)
 	if len(lines) == 1 && lines[0].text() == "accept" {
 		return model.Allow, nil
@@ -110,6 +113,20 @@ func (d *decoder) action(c *chain, u use) (model.Action, error) {
 		return model.Reject, nil
 	}
 	return 0, fmt.Errorf("chain %q neither accepts, drops nor rejects: it does %q", c.name, rest)
+}
+
+// accepts reports whether a rule accepts every packet.
+func accepts(r *rule) bool {
+	for _, t := range r.terms {
+		switch t := t.(type) {
+		case *command.Count, *command.Comment:
+		case *command.Verdict:
+			return t.Kind == "accept"
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // inFamily returns what a chain does with packets of a family.
