@@ -73,7 +73,7 @@ func (f *misfits) rules() {
 		case !ok:
 			f.say("rule %q is no policy's that selects a pod here", rule.Name)
 		case action.String() != rule.Action:
-			f.say("rule %q is said to %s, and does %s", rule.Name, rule.Action, action)
+			f.say("rule %q has action %q, not %q", rule.Name, rule.Action, action)
 		}
 	}
 }

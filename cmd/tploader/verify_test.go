@@ -162,11 +162,19 @@ func TestVerifyNFT(t *testing.T) {
 		{"an element less", func() error { return n.element("delete", "map", "8.8.0.0/16", "8.8.0.0/16") }, []string{
 			`packet: +10.20.0.10 \(default/a\) to 8.8.0.0, TCP 443\n`, `(bundle|policies): +deny by TrafficPolicy/default/p#egress\[0\]\n`, `kernel: +deny by default`, "DRIFT: "}},
 		{"a verdict", func() error {
-			rule := n.name(`chain (tp_\w+_r_\w+) \{[^}]*p#egress\[0\]`)
-			n.nft("flush", "chain", "inet", "trafficpolicy", rule)
-			n.nft("add", "rule", "inet", "trafficpolicy", rule, "counter", "name", `"`+strings.Replace(regexp.MustCompile(`^tp_\w+?_r_`).ReplaceAllString(rule, "tp_r_"), `"`, "", -1)+`"`, "accept", "comment", `"TrafficPolicy/default/p#egress[0]"`)
+			chain := n.name(`chain (tp_\w+_r_\w+) \{[^}]*p#egress\[0\]`)
+			counter := "tp" + chain[strings.LastIndex(chain, "_r_"):]
+			n.nft("flush", "chain", "inet", "trafficpolicy", chain)
+			n.nft("add", "rule", "inet", "trafficpolicy", chain, "counter", "name", counter, "accept", "comment", `"TrafficPolicy/default/p#egress[0]"`)
 			return nil
-		}, []string{"DRIFT: "}},
+		}, []string{
+			`egress of default/a: passes and is to be denied\n`, `packet: +10.20.0.10 \(default/a\) to 8.8.0.0, TCP 443\n`,
+			`(bundle|policies): +deny by TrafficPolicy/default/p#egress\[0\]\n`, `kernel: +allow by TrafficPolicy/default/p#egress\[0\]\n`,
+			`so for: +8.8.0.0/16, TCP 443, at 2 addresses\n`, "DRIFT: "}},
+		{"a rule more", func() error {
+			n.nft("insert", "rule", "inet", "trafficpolicy", "tp_prerouting", "accept")
+			return nil
+		}, []string{"the kernel holds what no loader writes: ", "DRIFT: "}},
 		{"an address of a name", func() error { return n.element("delete", "set", "203.0.113.7", "203.0.113.7") }, []string{
 			"203.0.113.7 is an address of other domain names", `kernel: +deny by default`, "DRIFT: "}},
 		{"an address of the node", func() error {

@@ -37,7 +37,9 @@ type artifactName struct {
 // what a script is for; a bundle says so by itself.
 func (c *command) openArtifact(path string, target compiler.Target) (*artifact, error) {
 	in := c.Stdin
-	if path != "-" {
+	if path == "-" {
+		path = "standard input"
+	} else {
 		file, err := os.Open(path)
 		if err != nil {
 			return nil, err
