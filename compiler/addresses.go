@@ -92,3 +92,22 @@ func (x *Addresses) Conflicts() []Conflict {
 	slices.SortFunc(cs, func(a, b Conflict) int { return a.Addr.Compare(b.Addr) })
 	return cs
 }
+
+// conflicts returns those of the addresses of pods, sorted by address.
+func (x *Addresses) conflicts(pods []*model.Pod) []Conflict {
+	if len(x.shared) == 0 {
+		return nil
+	}
+	found := map[netip.Addr]bool{}
+	var cs []Conflict
+	for _, p := range pods {
+		for _, a := range p.IPs {
+			if claim := x.shared[a]; slices.Contains(claim, p) && !found[a] {
+				found[a] = true
+				cs = append(cs, Conflict{a, slices.Clone(claim)})
+			}
+		}
+	}
+	slices.SortFunc(cs, func(a, b Conflict) int { return a.Addr.Compare(b.Addr) })
+	return cs
+}

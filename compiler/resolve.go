@@ -152,13 +152,10 @@ type peerKey struct {
 	namespace, name string
 }
 
-// Peer resolves one peer of a rule of direction d: a Service's clusterIPs count
-// for egress only. Results are kept: equal peers resolve once.
-func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
+// keyOfPeer returns the key of a peer that is no cidr.
+func keyOfPeer(p *model.Peer, d model.Direction) peerKey {
 	key := peerKey{kind: p.Kind}
 	switch p.Kind {
-	case model.PeerCIDR:
-		return &Resolution{Prefixes: []netip.Prefix{p.CIDR}}
 	case model.PeerService:
 		key.direction, key.namespace, key.name = d, p.Service.Namespace, p.Service.Name
 	case model.PeerNamespace:
@@ -168,6 +165,16 @@ func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
 	case model.PeerFQDN:
 		key.name = p.FQDN
 	}
+	return key
+}
+
+// Peer resolves one peer of a rule of direction d: a Service's clusterIPs count
+// for egress only. Results are kept: equal peers resolve once.
+func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
+	if p.Kind == model.PeerCIDR {
+		return &Resolution{Prefixes: []netip.Prefix{p.CIDR}}
+	}
+	key := keyOfPeer(p, d)
 	if res, ok := r.known.Load(key); ok {
 		return res.(*Resolution)
 	}
