@@ -3,26 +3,24 @@ package ebpf
 import (
 	"runtime"
 	"sync/atomic"
-
-	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 )
 
-// flattened is the table of one job.
-type flattened struct {
-	table *space.Table
+// made is the piece of one job.
+type made struct {
+	piece *piece
 	err   error
 }
 
-// flattenAll flattens the lists on every processor. next returns their tables in
+// pieceAll makes the pieces of jobs on every processor. next returns them in
 // order; no more than a few wait for it, so that memory does not follow the number
-// of jobs. stop ends what still runs.
-func flattenAll(jobs []job) (next func() (*space.Table, error), stop func()) {
+// of jobs where nothing keeps the pieces. stop ends what still runs.
+func pieceAll(jobs []job) (next func() (*piece, error), stop func()) {
 	workers := min(runtime.GOMAXPROCS(0), len(jobs))
-	results := make([]chan flattened, len(jobs))
+	results := make([]chan made, len(jobs))
 	for i := range results {
-		results[i] = make(chan flattened, 1)
+		results[i] = make(chan made, 1)
 	}
-	room := make(chan struct{}, 2*workers) // held by each table from its beginning until it was taken
+	room := make(chan struct{}, 2*workers) // held by each piece from its beginning until it was taken
 	done := make(chan struct{})
 	var begun atomic.Int64
 	for range workers {
@@ -37,17 +35,17 @@ func flattenAll(jobs []job) (next func() (*space.Table, error), stop func()) {
 				if i >= len(jobs) {
 					return
 				}
-				t, err := space.Flatten(jobs[i].list, jobs[i].key.Family)
-				results[i] <- flattened{t, err}
+				p, err := jobs[i].result()
+				results[i] <- made{p, err}
 			}
 		}()
 	}
 	taken := 0
-	next = func() (*space.Table, error) {
+	next = func() (*piece, error) {
 		r := <-results[taken]
 		taken++
 		<-room
-		return r.table, r.err
+		return r.piece, r.err
 	}
 	return next, func() { close(done) }
 }
