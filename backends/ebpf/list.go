@@ -28,7 +28,7 @@ func (e *emitter) listKey(class int, d model.Direction, f model.Family) listKey 
 // lists writes what each class decides in both directions and families.
 func (e *emitter) lists() error {
 	jobs := e.jobs()
-	pieces, stop := pieceAll(jobs)
+	pieces, stop := compiler.InOrder(len(jobs), func(i int) (*piece, error) { return jobs[i].result() })
 	defer stop()
 	for i := range jobs {
 		p, err := pieces()

@@ -64,8 +64,8 @@ type emitter struct {
 	known  map[string]string // content -> name
 	number map[string]int    // kind -> how many there are
 	rules  map[string]bundle.Rule
-	lists  map[string]string // default name and family -> chain of the list
-	err    error             // the first
+	lists  map[listKey]string // chains of the lists
+	err    error              // the first
 }
 
 // build writes the generation's objects.
@@ -73,18 +73,16 @@ func build(p *compiler.Program) (*emitter, error) {
 	e := &emitter{
 		p: p, pod: p.Target.Pod != "",
 		known: map[string]string{}, number: map[string]int{},
-		rules: map[string]bundle.Rule{}, lists: map[string]string{},
+		rules: map[string]bundle.Rule{}, lists: map[listKey]string{},
 	}
 	if e.pod && len(p.Pods) > 1 {
 		return nil, fmt.Errorf("a program of pod %q has %d pods", p.Target.Pod, len(p.Pods))
 	}
-	e.addresses() // sets: each pod's own addresses, the node's, those of domain names
-	e.drops()     // where packets end that no rule is about
-	e.checks()    // what is decided before any rule is asked
-	for c := range p.Classes {
-		if err := e.class(c); err != nil { // the chains of each class, with their lists
-			return nil, err
-		}
+	e.addresses()                       // sets: each pod's own addresses, the node's, those of domain names
+	e.drops()                           // where packets end that no rule is about
+	e.checks()                          // what is decided before any rule is asked
+	if err := e.classes(); err != nil { // the chains of each class, with their lists
+		return nil, err
 	}
 	if e.pod {
 		e.ends() // the pod's namespace: source and destination
@@ -102,56 +100,44 @@ func (e *emitter) fail(err error) {
 	}
 }
 
-// intern returns the name of the object with this content, and whether it is new.
-func (e *emitter) intern(kind, content string) (name string, fresh bool) {
-	sum := sha256.Sum256([]byte(kind + "\n" + content))
-	key := string(sum[:])
-	if name, ok := e.known[key]; ok {
-		return name, false
-	}
-	name = gen("%s_%d", kind, e.number[kind])
-	e.number[kind]++
-	e.known[key] = name
-	return name, true
-}
-
-// internChain returns the chain with these rules, making it where it is new.
-func (e *emitter) internChain(kind string, rules []string) string {
-	var content bytes.Buffer
-	for _, r := range rules {
-		content.WriteString(r + "\n")
-	}
-	name, fresh := e.intern(kind, content.String())
-	if fresh {
-		e.out.chain(name)
-		for _, r := range rules {
-			e.out.rule(name, "%s", r)
-		}
-	}
-	return name
-}
-
-// class writes the chains of class c in both families. Each is entered by goto
-// from a dispatch map and ends every packet.
+// classes writes the chains of each class in both families. Each is entered by
+// goto from a dispatch map and ends every packet.
 //
 //	from: the pod sends     to: the pod is sent     out: the node's own output
-func (e *emitter) class(c int) error {
-	for _, f := range fams {
-		egress, err := e.list(&e.p.Classes[c], sides[model.Egress], f)
-		if err != nil {
-			return err
-		}
-		ingress, err := e.list(&e.p.Classes[c], sides[model.Ingress], f)
-		if err != nil {
-			return err
-		}
-		e.entry("from", c, f, egress, ingress)
-		e.entry("to", c, f, ingress, egress)
-		if !e.pod {
-			e.output(c, f, egress)
+func (e *emitter) classes() error {
+	jobs := e.jobs()
+	recordings, stop := compiler.InOrder(len(jobs), func(i int) (*recording, error) { return jobs[i].recording() })
+	defer stop()
+	for c := range e.p.Classes {
+		for _, f := range fams {
+			var lists [len(sides)]string // by direction
+			for _, s := range sides {
+				key := e.listKey(c, s, f)
+				if _, ok := e.lists[key]; !ok {
+					r, err := recordings()
+					if err != nil {
+						return err
+					}
+					e.lists[key] = e.link(r)
+				}
+				lists[s.Direction] = e.lists[key]
+			}
+			if e.err != nil {
+				return e.err
+			}
+			e.class(c, f, lists[model.Egress], lists[model.Ingress])
 		}
 	}
 	return nil
+}
+
+// class writes the chains of class c, whose lists have been written.
+func (e *emitter) class(c int, f fam, egress, ingress string) {
+	e.entry("from", c, f, egress, ingress)
+	e.entry("to", c, f, ingress, egress)
+	if !e.pod {
+		e.output(c, f, egress)
+	}
 }
 
 // entry writes the chain that judges a packet of or to a pod of class c: by the

@@ -63,6 +63,11 @@ func (s *sections) add(name string, elements []string) {
 	}
 }
 
+// parts returns the sections in the order that nft wants.
+func (s *sections) parts() [4]*bytes.Buffer {
+	return [...]*bytes.Buffer{&s.chains, &s.objects, &s.elements, &s.rules}
+}
+
 // bytes returns the commands in the order that nft wants.
 func (s *sections) bytes() []byte {
 	return bytes.Join([][]byte{s.chains.Bytes(), s.objects.Bytes(), s.elements.Bytes(), s.rules.Bytes()}, nil)
