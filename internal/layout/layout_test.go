@@ -36,6 +36,7 @@ var allowed = []struct {
 	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/ebpf/bpf", nil},
 	{"backends/ebpf/load", []string{"model", "backends/ebpf", "backends/ebpf/bpf", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
+	{"internal/bundles", nil},
 	{"internal/edit", nil},
 	{"internal/fix", []string{"model", "compiler", "verify", "internal/edit"}},
 	{"internal/report", []string{"model"}},
