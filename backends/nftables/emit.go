@@ -33,8 +33,10 @@ func Emit(p *compiler.Program) (*bundle.Bundle, error) {
 		{Name: SwitchFile, Data: turn.bytes()},
 		{Name: PodsFile, Data: pods},
 	}
+	count := e.out.count + turn.count
+	e.out.release()
 	tagFiles(files)
-	return &bundle.Bundle{Manifest: bundle.Describe(p, bundle.NFTables, e.rules, e.out.count+turn.count), Files: files}, nil
+	return &bundle.Bundle{Manifest: bundle.Describe(p, bundle.NFTables, e.rules, count), Files: files}, nil
 }
 
 // tagFiles replaces the placeholder by the tag: the first 48 bits of SHA-256
@@ -47,10 +49,28 @@ func tagFiles(files []bundle.File) {
 	}
 	tag := hex.EncodeToString(h.Sum(nil)[:6])
 	for i := range files {
-		files[i].Data = bytes.ReplaceAll(files[i].Data, []byte(genPrefix), []byte("tp_"+tag+"_"))
+		retag(files[i].Data, tag)
 		if files[i].Name == PodsFile {
 			files[i].Data = bytes.Replace(files[i].Data, []byte(`"`+placeholder+`"`), []byte(`"`+tag+`"`), 1)
 		}
+	}
+}
+
+// retag puts tag, of the placeholder's length, in its place wherever a name begins
+// with it.
+func retag(data []byte, tag string) {
+	const begins = len("tp") // before the underscore that is looked for, of which there are few
+	for at := 0; ; {
+		i := bytes.IndexByte(data[at:], '_')
+		if i < 0 {
+			return
+		}
+		at += i
+		if at >= begins && bytes.HasPrefix(data[at-begins:], []byte(genPrefix)) {
+			copy(data[at+1:], tag)
+			at += len(placeholder)
+		}
+		at++
 	}
 }
 
@@ -60,7 +80,7 @@ type emitter struct {
 	p      *compiler.Program
 	pod    bool // pod scope
 	bare   bool // a script for use without a loader
-	out    sections
+	out    *sections
 	known  map[string]string // content -> name
 	number map[string]int    // kind -> how many there are
 	rules  map[string]bundle.Rule
@@ -71,7 +91,7 @@ type emitter struct {
 // build writes the generation's objects.
 func build(p *compiler.Program) (*emitter, error) {
 	e := &emitter{
-		p: p, pod: p.Target.Pod != "",
+		p: p, pod: p.Target.Pod != "", out: newSections(),
 		known: map[string]string{}, number: map[string]int{},
 		rules: map[string]bundle.Rule{}, lists: map[listKey]string{},
 	}

@@ -3,6 +3,7 @@ package nftables
 import (
 	"bytes"
 	"fmt"
+	"sync"
 )
 
 // sections collects commands by what they make. nft wants chains before the
@@ -11,6 +12,26 @@ import (
 type sections struct {
 	chains, objects, elements, rules bytes.Buffer
 	count                            int // elements
+}
+
+// spare holds sections whose memory the next generation can have: that of a node
+// is some megabytes.
+var spare sync.Pool
+
+func newSections() *sections {
+	if s, ok := spare.Get().(*sections); ok {
+		return s
+	}
+	return new(sections)
+}
+
+// release empties s and gives its memory away. s is not used any more.
+func (s *sections) release() {
+	for _, b := range s.parts() {
+		b.Reset()
+	}
+	s.count = 0
+	spare.Put(s)
 }
 
 func (s *sections) chain(name string) { fmt.Fprintf(&s.chains, "add chain %s %s\n", Table, name) }

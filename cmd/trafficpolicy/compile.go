@@ -211,6 +211,11 @@ func (f *compileFlags) render(a *bundle.Bundle, sequence uint64) ([]byte, error)
 	m := a.Manifest
 	m.Tool, m.Sequence = version.String(), sequence
 	var b bytes.Buffer
+	size := 1 << 16 // of the manifest and what is between the files, roughly
+	for _, file := range a.Files {
+		size += len(file.Data)
+	}
+	b.Grow(size + 200*len(m.Rules))
 	err := bundle.Write(&b, m, a.Files)
 	return b.Bytes(), err
 }

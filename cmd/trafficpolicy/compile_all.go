@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/bundles"
 	"github.com/trafficpolicy/trafficpolicy/internal/version"
@@ -186,37 +187,33 @@ func (r *clusterRun) bundle(p *compiler.Program, res *nodeResult) error {
 	if err != nil {
 		return err
 	}
-	if a.Manifest, err = a.Manifest.Seal(a.Files); err != nil {
-		return err
-	}
 	e := &res.entry
-	e.File, e.Generation, e.Sequence = bundles.FileName(e.Node), a.Manifest.Generation, r.flags.sequence
-	e.Pods, e.Classes, e.Warnings = len(p.Pods), len(p.Classes), len(p.Warnings)
-	finish := func(data []byte) { e.Size, e.SHA256 = int64(len(data)), bundles.Digest(data) }
-
-	if old := r.base().Find(e.Node); old != nil {
-		res.was = true
-		if old.Generation == e.Generation {
-			data, err := r.flags.render(a, old.Sequence)
-			if err != nil {
-				return err
-			}
-			if res.kept, err = r.holds(e.Node, data); err != nil {
-				return &writeError{err}
-			}
-			if res.kept {
-				e.Sequence = old.Sequence
-				finish(data)
-				return nil
-			}
+	e.File, e.Pods, e.Classes, e.Warnings = bundles.FileName(e.Node), len(p.Pods), len(p.Classes), len(p.Warnings)
+	old := r.base().Find(e.Node)
+	if res.was = old != nil; res.was {
+		data, err := r.render(a, old.Sequence, e)
+		if err != nil {
+			return err
+		}
+		if res.kept, err = r.holds(e.Node, data); res.kept || err != nil {
+			return wrapWrite(err)
+		}
+		if old.Sequence == r.flags.sequence {
+			return r.put(e.Node, data)
 		}
 	}
-	data, err := r.flags.render(a, e.Sequence)
+	data, err := r.render(a, r.flags.sequence, e)
 	if err != nil {
 		return err
 	}
-	finish(data)
 	return r.put(e.Node, data)
+}
+
+// render returns the bundle with that sequence, and fills in what e says of it.
+func (r *clusterRun) render(a *bundle.Bundle, sequence uint64, e *bundles.Entry) ([]byte, error) {
+	data, err := r.flags.render(a, sequence)
+	e.Size, e.SHA256, e.Generation, e.Sequence = int64(len(data)), bundles.Digest(data), bundle.GenerationOf(data), sequence
+	return data, err
 }
 
 // base returns the index that bundles are compared with, nil without one.

@@ -25,6 +25,3 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
-
-// syncDir has the file system remember what was renamed and removed.
-func syncDir(dir *os.File) error { return dir.Sync() }

@@ -97,7 +97,7 @@ func fileIs(path string, data []byte) (bool, error) {
 // concurrent use by different nodes.
 func (u *Update) Put(node string, data []byte) error {
 	name := FileName(node)
-	if err := writeSynced(filepath.Join(u.staging(), name), data); err != nil {
+	if err := writeNew(filepath.Join(u.staging(), name), data); err != nil {
 		return err
 	}
 	u.mu.Lock()
@@ -106,15 +106,16 @@ func (u *Update) Put(node string, data []byte) error {
 	return nil
 }
 
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+// writeNew writes a file that is not there yet. It does not wait for the disk:
+// thousands of bundles would wait for minutes. Whoever loses power while they are
+// on their way finds bundles that are not what the index says, and the next update
+// writes them again, as it compares with what the files hold.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
 	return errors.Join(err, f.Close())
 }
 
@@ -130,7 +131,7 @@ func (u *Update) Commit(ctx context.Context, x *Index) error {
 	}
 	same := bytes.Equal(text, u.text)
 	if !same {
-		if err := writeSynced(filepath.Join(u.staging(), IndexName), text); err != nil {
+		if err := writeNew(filepath.Join(u.staging(), IndexName), text); err != nil {
 			return err
 		}
 	}
@@ -152,7 +153,7 @@ func (u *Update) Commit(ctx context.Context, x *Index) error {
 		}
 	}
 	u.old, u.text, u.staged = x, text, nil
-	return syncDir(u.lock)
+	return nil
 }
 
 // remove removes the bundles that only the old index has.
