@@ -48,7 +48,7 @@ func (b *build) lists(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b.program.Classes = append(b.program.Classes, *b.shared.class(c.Policies))
+		b.program.Classes = append(b.program.Classes, *b.shared.class(c.Policies, b.program.NodeName))
 	}
 	b.warnUnplaced(governed, placed)
 	return nil

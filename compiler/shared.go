@@ -17,6 +17,7 @@ type shared struct {
 	options  CompileOptions
 
 	numbers  map[*model.Policy]uint32
+	next     uint32   // number
 	policies sync.Map // *model.Policy to *policyMeaning
 	classes  sync.Map // string of policies' numbers to *classMeaning
 }
@@ -34,12 +35,16 @@ type policyMeaning struct {
 type classMeaning struct {
 	once sync.Once
 	ProgramClass
+
+	mu    sync.Mutex
+	nodes map[string]bool // with programs that have, or had, the class
 }
 
 func newShared(policies []*model.Policy, r *Resolver, o CompileOptions) *shared {
 	s := &shared{resolver: r, options: o, numbers: make(map[*model.Policy]uint32, len(policies))}
 	for _, p := range policies {
-		s.numbers[p] = uint32(len(s.numbers))
+		s.numbers[p] = s.next
+		s.next++
 	}
 	return s
 }
@@ -93,8 +98,8 @@ func (s *shared) note(m *policyMeaning, p rulePeer) {
 }
 
 // class returns what policies, which are those of a class in evaluation order, say
-// together.
-func (s *shared) class(policies []*model.Policy) *ProgramClass {
+// together, for a program of node.
+func (s *shared) class(policies []*model.Policy, node string) *ProgramClass {
 	key := make([]byte, 0, 128)
 	for _, p := range policies {
 		key = binary.BigEndian.AppendUint32(key, s.numbers[p])
@@ -111,6 +116,12 @@ func (s *shared) class(policies []*model.Policy) *ProgramClass {
 			Ingress: s.list(policies, model.Ingress),
 		}
 	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.nodes == nil {
+		m.nodes = map[string]bool{}
+	}
+	m.nodes[node] = true
 	return &m.ProgramClass
 }
 
