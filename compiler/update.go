@@ -18,6 +18,13 @@ type Touched struct {
 // Node reports whether the program of a node, or of a pod that runs on it, may have changed.
 func (t *Touched) Node(name string) bool { return t.All || t.nodes[name] }
 
+// Nodes returns the nodes whose programs may have changed, unless All is set: any
+// may then.
+func (t *Touched) Nodes() []string { return slices.Sorted(maps.Keys(t.nodes)) }
+
+// Input returns what c compiles.
+func (c *Compiler) Input() *Input { return c.input }
+
 // Update returns a Compiler of in, which an [InputCache] has read after c's input.
 // It takes over all that c knows and that follows from objects that did not
 // change, so that only what the change touches is made again; its programs are

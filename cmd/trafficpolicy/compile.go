@@ -26,6 +26,7 @@ type compileFlags struct {
 	node, pod       string
 	all             bool
 	outDir, since   string
+	watch           bool
 	backend, format string
 	output, unknown string
 	outputGiven     bool // on the command line
@@ -71,6 +72,7 @@ that cannot be read. Findings of lint do not matter here.`,
 	p.BoolVar(&f.all, "all", false, "compile for every node of the inventory, into --out-dir")
 	p.StringVar(&f.outDir, "out-dir", "", "with --all: keep a bundle for each node and an index in this `directory`")
 	p.StringVar(&f.since, "since", "", "with --all: only nodes whose bundle is not that of this `directory`; without --out-dir they are listed")
+	p.BoolVar(&f.watch, "watch", false, "stay, and write again what a change of the input files touches")
 	p.StringVar(&f.backend, "backend", bundle.NFTables, "what enforces the result ("+strings.Join(backendNames, "|")+")")
 	p.StringVar(&f.format, "format", "bundle", "bundle, for tploader, or script, for nft -f (bundle|script)")
 	p.StringVarP(&f.output, "output", "o", "-", "write to this `file` (- for standard output)")
@@ -104,6 +106,11 @@ func (f *compileFlags) check(stdout io.Writer) error {
 			return errors.New("--unknown deny goes with --backend nftables: ebpf sits on the interfaces of the pods that the bundle knows, and does not see others")
 		}
 	}
+	if f.watch {
+		if err := f.checkWatch(); err != nil {
+			return err
+		}
+	}
 	if f.all {
 		return f.checkAll()
 	}
@@ -129,6 +136,9 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	o, err := f.options()
 	if err != nil {
 		return err
+	}
+	if f.watch {
+		return c.compileWatch(cmd.Context(), f, args)
 	}
 	in, err := f.load(cmd.Context(), c, args)
 	if err != nil {

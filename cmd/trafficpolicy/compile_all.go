@@ -54,7 +54,7 @@ func sameDir(a, b string) bool {
 func (c *command) compileAll(ctx context.Context, f *compileFlags, comp *compiler.Compiler) error {
 	nodes := comp.Nodes()
 	if len(nodes) == 0 {
-		return errors.New("the inventory has no node to compile for, and no pod that runs on one (give -i)")
+		return errNoNodes
 	}
 	run := &clusterRun{command: c, flags: f, compiler: comp}
 	if err := run.open(); err != nil {
@@ -69,6 +69,8 @@ func (c *command) compileAll(ctx context.Context, f *compileFlags, comp *compile
 	return run.finish(ctx, results)
 }
 
+var errNoNodes = errors.New("the inventory has no node to compile for, and no pod that runs on one (give -i)")
+
 // clusterRun is one run of compile --all.
 type clusterRun struct {
 	*command
@@ -76,6 +78,9 @@ type clusterRun struct {
 	compiler *compiler.Compiler
 	update   *bundles.Update // of --out-dir; nil without it
 	since    *bundles.Base   // nil without --since
+	// programs are what the bundles in the directory were made from, by node, where
+	// that is known.
+	programs map[string]*compiler.Program
 }
 
 // nodeResult is what became of one node.
@@ -83,6 +88,7 @@ type nodeResult struct {
 	entry    bundles.Entry
 	was      bool // it was there before
 	kept     bool // and is the same
+	program  *compiler.Program
 	warnings []string
 	err      error // a *compiler.Refusal where the policies must not be compiled
 }
@@ -188,8 +194,16 @@ func (r *clusterRun) bundle(p *compiler.Program, res *nodeResult) error {
 		return err
 	}
 	e := &res.entry
-	e.File, e.Pods, e.Classes, e.Warnings = bundles.FileName(e.Node), len(p.Pods), len(p.Classes), len(p.Warnings)
 	old := r.base().Find(e.Node)
+	if was := r.programs[e.Node]; was != nil && old != nil && p.Same(was) {
+		*e = *old
+		e.Warnings, res.was, res.kept = len(p.Warnings), true, true
+		return nil
+	}
+	if r.programs != nil {
+		res.program = p
+	}
+	e.File, e.Pods, e.Classes, e.Warnings = bundles.FileName(e.Node), len(p.Pods), len(p.Classes), len(p.Warnings)
 	if res.was = old != nil; res.was {
 		data, err := r.render(a, old.Sequence, e)
 		if err != nil {
@@ -283,15 +297,25 @@ func (r *clusterRun) finish(ctx context.Context, results []nodeResult) error {
 	if r.update == nil {
 		return r.list(results)
 	}
-	x := &bundles.Index{Tool: version.String(), Backend: r.flags.backend, Sequence: r.flags.sequence}
+	var entries []bundles.Entry
+	for _, res := range results {
+		if r.since == nil || !res.kept {
+			entries = append(entries, res.entry)
+		}
+	}
+	x := r.index(entries)
 	if r.since != nil {
 		x.Since, x.Removed = r.since.Digest, gone(r.since.Index, results)
 	}
-	for _, res := range results {
-		if r.since == nil || !res.kept {
-			x.Nodes = append(x.Nodes, res.entry)
-		}
-	}
+	return r.commit(ctx, x)
+}
+
+// index is that of a directory with these bundles.
+func (r *clusterRun) index(entries []bundles.Entry) *bundles.Index {
+	return &bundles.Index{Tool: version.String(), Backend: r.flags.backend, Sequence: r.flags.sequence, Nodes: entries}
+}
+
+func (r *clusterRun) commit(ctx context.Context, x *bundles.Index) error {
 	if err := r.update.Commit(ctx, x); err != nil {
 		return fmt.Errorf("output directory: %w", err)
 	}

@@ -69,6 +69,20 @@ func (u *Update) Close() error {
 	return err
 }
 
+// Discard gives up what was Put since the last Commit.
+func (u *Update) Discard() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var errs []error
+	for _, name := range u.staged {
+		if err := os.Remove(filepath.Join(u.staging(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	u.staged = nil
+	return errors.Join(errs...)
+}
+
 // Old returns the index of the directory as it was, nil where it had none.
 func (u *Update) Old() *Index { return u.old }
 
