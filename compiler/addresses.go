@@ -16,6 +16,9 @@ type Addresses struct {
 	// shared holds the addresses that several pods claim with equal right, each
 	// with all of them.
 	shared map[netip.Addr][]*model.Pod
+	// contested is set where any address was ever claimed by two pods, even if one
+	// yields.
+	contested bool
 }
 
 // NewAddresses indexes the pods of inv.
@@ -37,6 +40,7 @@ func NewAddresses(inv *model.Inventory) *Addresses {
 
 func (x *Addresses) claim(a netip.Addr, p *model.Pod) {
 	owner, taken := x.first[a]
+	x.contested = x.contested || taken && owner != p
 	switch {
 	case !taken, owner.Deleting && !p.Deleting:
 		x.first[a] = p
@@ -91,4 +95,47 @@ func (x *Addresses) Conflicts() []Conflict {
 	}
 	slices.SortFunc(cs, func(a, b Conflict) int { return a.Addr.Compare(b.Addr) })
 	return cs
+}
+
+// conflicts returns those of the addresses of pods, sorted by address.
+func (x *Addresses) conflicts(pods []*model.Pod) []Conflict {
+	if len(x.shared) == 0 {
+		return nil
+	}
+	found := map[netip.Addr]bool{}
+	var cs []Conflict
+	for _, p := range pods {
+		for _, a := range p.IPs {
+			if claim := x.shared[a]; slices.Contains(claim, p) && !found[a] {
+				found[a] = true
+				cs = append(cs, Conflict{a, slices.Clone(claim)})
+			}
+		}
+	}
+	slices.SortFunc(cs, func(a, b Conflict) int { return a.Addr.Compare(b.Addr) })
+	return cs
+}
+
+// replace takes pods out of the index and others in, and reports whether it could:
+// where several pods claim one address it cannot tell whose that is then, and the
+// index is of no use any more.
+func (x *Addresses) replace(removed, added []*model.Pod) bool {
+	if x.contested {
+		return false
+	}
+	for _, p := range removed {
+		if p.Subject() {
+			for _, a := range p.IPs {
+				delete(x.first, a)
+			}
+		}
+	}
+	for _, p := range added {
+		if p.Subject() {
+			for _, a := range p.IPs {
+				x.claim(a, p)
+			}
+		}
+	}
+	return !x.contested
 }

@@ -59,6 +59,10 @@ type ProgramPod struct {
 type ProgramClass struct {
 	Policies        []*model.Policy
 	Egress, Ingress *model.RuleList // built for [ForArtifact]
+	// Memo is where backends keep what they make of the lists. Programs of one
+	// Compiler share the lists and the Memo of equal classes; without one nothing is
+	// kept.
+	Memo *Memo
 }
 
 // List returns the rule list of direction d.
@@ -99,6 +103,7 @@ type Compiler struct {
 	options  CompileOptions // Target does not count
 	index    *PolicyIndex
 	resolver *Resolver
+	shared   *shared
 	nodes    map[string]*model.Node
 	podsOn   map[string][]*model.Pod // by node, in inventory order
 }
@@ -113,6 +118,7 @@ func NewCompiler(in *Input, o CompileOptions) *Compiler {
 		nodes:    make(map[string]*model.Node, len(in.Inventory.Nodes)),
 		podsOn:   map[string][]*model.Pod{},
 	}
+	c.shared = newShared(in.Policies, c.resolver, o)
 	for _, n := range in.Inventory.Nodes {
 		c.nodes[n.Name] = n
 	}

@@ -12,9 +12,13 @@ import (
 func (l *loader) merge() {
 	l.in.Findings = append(l.in.Findings, l.findings...)
 	l.in.ofInventory = map[findingKey]bool{}
-	both := l.inBoth()
-	first := make(map[objectKey]*object, len(l.objects))
-	for _, o := range l.objects {
+	l.mergeObjects(l.objects, inBoth(l.objects), make(map[objectKey]*object, len(l.objects)))
+}
+
+// mergeObjects merges objects behind those that first holds. both are objects that
+// yield to one in the other input.
+func (l *loader) mergeObjects(objects []*object, both map[objectKey]bool, first map[objectKey]*object) {
+	for _, o := range objects {
 		named := o.name != ""
 		if named && both[o.objectKey] && o.inventory == isPolicyKind(o.kind) {
 			continue // yields to the one in the other input, with its findings
@@ -38,10 +42,10 @@ func (l *loader) merge() {
 }
 
 // inBoth returns the objects that both LoadOptions.Policies and Inventory have.
-func (l *loader) inBoth() map[objectKey]bool {
+func inBoth(objects []*object) map[objectKey]bool {
 	const policies, inventory = 1, 2
 	seen := make(map[objectKey]uint8)
-	for _, o := range l.objects {
+	for _, o := range objects {
 		in := uint8(policies)
 		if o.inventory {
 			in = inventory

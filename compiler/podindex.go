@@ -33,6 +33,17 @@ func newPodIndex(pods []*model.Pod) *podIndex {
 	return x
 }
 
+// refile makes pods those of the given namespaces; pods of others are left out of
+// account.
+func (x *podIndex) refile(pods []*model.Pod, namespaces map[string]bool) {
+	for ns := range namespaces {
+		delete(x.namespaces, ns)
+	}
+	for ns, y := range newPodIndex(filter(pods, func(p *model.Pod) bool { return namespaces[p.Namespace] })).namespaces {
+		x.namespaces[ns] = y
+	}
+}
+
 func (ns *podNamespace) file() map[model.Label][]*model.Pod {
 	m := map[model.Label][]*model.Pod{}
 	for _, p := range ns.pods {

@@ -48,11 +48,7 @@ func (b *build) lists(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b.program.Classes = append(b.program.Classes, ProgramClass{
-			Policies: c.Policies,
-			Egress:   b.resolver.RuleList(c.Policies, model.Egress, ForArtifact),
-			Ingress:  b.resolver.RuleList(c.Policies, model.Ingress, ForArtifact),
-		})
+		b.program.Classes = append(b.program.Classes, *b.shared.class(c.Policies, b.program.NodeName))
 	}
 	b.warnUnplaced(governed, placed)
 	return nil
@@ -110,11 +106,12 @@ func (b *build) whyNotGoverned(p *model.Pod) string {
 // names fills in every fqdn that the rule lists hold.
 func (b *build) names() {
 	seen := map[string]bool{}
-	for rp := range b.rulePeers() {
-		p := rp.peer()
-		if p.Kind == model.PeerFQDN && !seen[p.FQDN] {
-			seen[p.FQDN] = true
-			b.program.Names = append(b.program.Names, ProgramName{p.FQDN, sortedAddrs(b.options.Resolve[p.FQDN])})
+	for _, p := range b.policies() {
+		for _, name := range b.shared.policy(p).names {
+			if !seen[name] {
+				seen[name] = true
+				b.program.Names = append(b.program.Names, ProgramName{name, sortedAddrs(b.options.Resolve[name])})
+			}
 		}
 	}
 	slices.SortFunc(b.program.Names, func(x, y ProgramName) int { return strings.Compare(x.Name, y.Name) })

@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"iter"
 	"slices"
 	"strings"
 
@@ -19,9 +18,8 @@ func (p rulePeer) peer() *model.Peer { return &p.ref.Rule().Peers[p.index] }
 // String returns the peer's name, such as TrafficPolicy/default/agent#egress[1].to[0].
 func (p rulePeer) String() string { return p.ref.Peer(p.index) }
 
-// rulePeers yields every peer of the policies that the program enforces, each
-// once, in evaluation order.
-func (b *build) rulePeers() iter.Seq[rulePeer] {
+// policies returns those that the program enforces, each once, in evaluation order.
+func (b *build) policies() []*model.Policy {
 	var policies []*model.Policy
 	seen := map[*model.Policy]bool{}
 	for _, c := range b.program.Classes {
@@ -33,19 +31,7 @@ func (b *build) rulePeers() iter.Seq[rulePeer] {
 		}
 	}
 	slices.SortFunc(policies, model.ComparePolicies)
-	return func(yield func(rulePeer) bool) {
-		for _, p := range policies {
-			for _, d := range model.Directions {
-				for i, rule := range p.Rules(d) {
-					for j := range rule.Peers {
-						if !yield(rulePeer{model.RuleRef{Policy: p, Direction: d, Index: i}, j}) {
-							return
-						}
-					}
-				}
-			}
-		}
-	}
+	return policies
 }
 
 // checkPolicies refuses to compile nothing, which would open what is closed now.
@@ -63,18 +49,10 @@ func (b *build) checkPolicies() {
 // checkPeers refuses deny and reject rules of which a peer would let pass what
 // it was written to stop, and warns of allow rules, which fail closed.
 func (b *build) checkPeers() {
-	for p := range b.rulePeers() {
-		peer, rule := p.peer(), p.ref.Rule()
-		res := b.resolver.Peer(peer, p.ref.Direction)
-		if !res.Problem.FailsOpen() {
-			continue
-		}
-		why := b.resolver.Explain(peer, res)
-		if rule.Action.Allows() || b.options.AllowUnresolved {
-			b.warn("%s: %s: the %s does not hold: %s", peer.Pos, p, rule.Action, why)
-			continue
-		}
-		b.refuse("%s: %s: the %s would not hold: %s (--allow-unresolved compiles it all the same)", peer.Pos, p, rule.Action, why)
+	for _, p := range b.policies() {
+		m := b.shared.policy(p)
+		b.program.Warnings = append(b.program.Warnings, m.warnings...)
+		b.reasons = append(b.reasons, m.refusals...)
 	}
 }
 
@@ -98,14 +76,7 @@ func (b *build) checkBroken() {
 // checkConflicts refuses an address of one of the target's pods that another pod
 // claims with equal right, unless the same policies govern both.
 func (b *build) checkConflicts() {
-	ours := make(map[*model.Pod]bool, len(b.pods))
-	for _, p := range b.pods {
-		ours[p] = true
-	}
-	for _, c := range b.resolver.Addresses().Conflicts() {
-		if !slices.ContainsFunc(c.Pods, func(p *model.Pod) bool { return ours[p] }) {
-			continue
-		}
+	for _, c := range b.resolver.Addresses().conflicts(b.pods) {
 		first := b.index.Governing(c.Pods[0], b.options.Options)
 		for _, p := range c.Pods[1:] {
 			if !slices.Equal(first, b.index.Governing(p, b.options.Options)) {

@@ -27,7 +27,7 @@ type Resolver struct {
 	broken map[string]bool
 	given  struct{ namespaces, pods, services bool }
 
-	known sync.Map // peerKey to *Resolution
+	known sync.Map // peerKey to *knownPeer
 }
 
 // objectName names an object of a namespaced kind.
@@ -80,30 +80,14 @@ func newResolver(inv *model.Inventory, o Options, addresses *Addresses) *Resolve
 		options:   o,
 		addresses: addresses,
 		pods:      newPodIndex(inv.Pods),
-		services:  make(map[objectName]*model.Service, len(inv.Services)),
-		byNS:      map[string][]*model.Service{},
-		slices:    map[objectName][]*model.Endpoints{},
-		endpoints: map[objectName][]*model.Endpoints{},
 		held:      map[string]bool{},
 		broken:    map[string]bool{},
 	}
 	r.given.namespaces = len(inv.Namespaces) > 0
 	r.given.pods = len(inv.Pods) > 0
 	r.given.services = len(inv.Services) > 0
-	for _, s := range inv.Services {
-		r.services[objectName{s.Namespace, s.Name}] = s
-		r.byNS[s.Namespace] = append(r.byNS[s.Namespace], s)
-		r.held[s.Namespace] = true
-	}
-	for _, e := range inv.Endpoints {
-		of := r.endpoints
-		if e.Slice {
-			of = r.slices
-		}
-		name := objectName{e.Namespace, e.Service}
-		of[name] = append(of[name], e)
-		r.held[e.Namespace] = true
-	}
+	r.indexServices(inv.Services)
+	r.indexEndpoints(inv.Endpoints)
 	for _, n := range inv.Namespaces {
 		r.held[n.Name] = true
 	}
@@ -117,6 +101,31 @@ func newResolver(inv *model.Inventory, o Options, addresses *Addresses) *Resolve
 		r.noteBroken(o.Ref)
 	}
 	return r
+}
+
+// indexServices makes services those that r knows.
+func (r *Resolver) indexServices(services []*model.Service) {
+	r.services = make(map[objectName]*model.Service, len(services))
+	r.byNS = map[string][]*model.Service{}
+	for _, s := range services {
+		r.services[objectName{s.Namespace, s.Name}] = s
+		r.byNS[s.Namespace] = append(r.byNS[s.Namespace], s)
+		r.held[s.Namespace] = true
+	}
+}
+
+// indexEndpoints makes endpoints those that r knows.
+func (r *Resolver) indexEndpoints(endpoints []*model.Endpoints) {
+	r.slices, r.endpoints = map[objectName][]*model.Endpoints{}, map[objectName][]*model.Endpoints{}
+	for _, e := range endpoints {
+		of := r.endpoints
+		if e.Slice {
+			of = r.slices
+		}
+		name := objectName{e.Namespace, e.Service}
+		of[name] = append(of[name], e)
+		r.held[e.Namespace] = true
+	}
 }
 
 // noteBroken remembers an object that is there although nothing else is known of it.
@@ -152,13 +161,10 @@ type peerKey struct {
 	namespace, name string
 }
 
-// Peer resolves one peer of a rule of direction d: a Service's clusterIPs count
-// for egress only. Results are kept: equal peers resolve once.
-func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
+// keyOfPeer returns the key of a peer that is no cidr.
+func keyOfPeer(p *model.Peer, d model.Direction) peerKey {
 	key := peerKey{kind: p.Kind}
 	switch p.Kind {
-	case model.PeerCIDR:
-		return &Resolution{Prefixes: []netip.Prefix{p.CIDR}}
 	case model.PeerService:
 		key.direction, key.namespace, key.name = d, p.Service.Namespace, p.Service.Name
 	case model.PeerNamespace:
@@ -168,11 +174,28 @@ func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
 	case model.PeerFQDN:
 		key.name = p.FQDN
 	}
-	if res, ok := r.known.Load(key); ok {
-		return res.(*Resolution)
+	return key
+}
+
+// Peer resolves one peer of a rule of direction d: a Service's clusterIPs count
+// for egress only. Results are kept: equal peers resolve once.
+func (r *Resolver) Peer(p *model.Peer, d model.Direction) *Resolution {
+	if p.Kind == model.PeerCIDR {
+		return &Resolution{Prefixes: []netip.Prefix{p.CIDR}}
 	}
-	res, _ := r.known.LoadOrStore(key, r.resolve(p, d))
-	return res.(*Resolution)
+	key := keyOfPeer(p, d)
+	if known, ok := r.known.Load(key); ok {
+		return known.(*knownPeer).res
+	}
+	known, _ := r.known.LoadOrStore(key, &knownPeer{*p, d, r.resolve(p, d)})
+	return known.(*knownPeer).res
+}
+
+// knownPeer is a peer that was resolved.
+type knownPeer struct {
+	peer      model.Peer
+	direction model.Direction
+	res       *Resolution
 }
 
 func (r *Resolver) resolve(p *model.Peer, d model.Direction) *Resolution {

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -28,10 +29,9 @@ var everyone = []netip.Prefix{model.IPv4.All(), model.IPv6.All()}
 // both directions although ingress leaves out the clusterIPs: lists of different
 // directions are never joined.
 func (r *Resolver) RuleList(policies []*model.Policy, d model.Direction, m ListMode) *model.RuleList {
-	list := &model.RuleList{Direction: d}
+	list := &model.RuleList{Direction: d, Isolated: r.options.isolated(policies, d)}
 	rules, peers := 0, 0
 	for _, p := range policies {
-		list.Isolated = list.Isolated || !r.options.IsolateByDirection || p.Section(d) != nil
 		rules += len(p.Rules(d))
 		for i := range p.Rules(d) {
 			peers += max(1, len(p.Rules(d)[i].Peers))
@@ -51,6 +51,12 @@ func (r *Resolver) RuleList(policies []*model.Policy, d model.Direction, m ListM
 		}
 	}
 	return list
+}
+
+// isolated reports whether policies, those of a class, close direction d but for
+// what their rules allow.
+func (o *Options) isolated(policies []*model.Policy, d model.Direction) bool {
+	return slices.ContainsFunc(policies, func(p *model.Policy) bool { return !o.IsolateByDirection || p.Section(d) != nil })
 }
 
 // peerBuilder resolves the peers of a list's rules into memory that is set aside

@@ -1,10 +1,6 @@
 package ebpf
 
 import (
-	"encoding/binary"
-	"fmt"
-
-	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -16,56 +12,43 @@ const maxLinks = 1 << 20
 // notSelected is the decider of directions that no policy speaks of.
 const notSelected = ""
 
-// decider returns the terminal of the decider with this id.
-func (e *emitter) decider(verdict uint32, id string) Ref {
-	i, ok := e.deciders[id]
+// verdicts of actions.
+var verdicts = [...]uint32{model.Allow: VerdictAllow, model.Deny: VerdictDeny, model.Reject: VerdictReject}
+
+// decider returns the index of a decider, and notes its rule.
+func (e *emitter) decider(d *decider) uint32 {
+	if d.rule.Name != "" {
+		if known, ok := e.rules[d.rule.Name]; !ok {
+			e.rules[d.rule.Name] = d.rule
+		} else if err := sameAction(known, d.rule.Action); err != nil {
+			e.fail(err)
+		}
+	}
+	i, ok := e.deciders[d.id]
 	if !ok {
 		if i = uint32(len(e.deciders)); i == MaxDeciders {
 			e.fail(&LimitError{
 				What: "rules and default denies that decide", Max: MaxDeciders,
 				Hint: "join rules of one action into one with several peers, or compile for fewer pods (--pod)",
 			})
-			return terminal(verdict, 0)
+			return 0
 		}
-		e.deciders[id] = i
-		e.tables.Deciders = append(e.tables.Deciders, id)
+		e.deciders[d.id] = i
+		e.tables.Deciders = append(e.tables.Deciders, d.id)
 	}
-	return terminal(verdict, i)
-}
-
-// verdicts of actions.
-var verdicts = [...]uint32{model.Allow: VerdictAllow, model.Deny: VerdictDeny, model.Reject: VerdictReject}
-
-// rule returns the terminal of a rule.
-func (e *emitter) rule(r *model.ListRule) Ref {
-	name := r.Ref.String()
-	known, ok := e.rules[name]
-	if !ok {
-		known = bundle.Rule{ID: bundle.ID(name), Name: name, Action: r.Action.String()}
-		e.rules[name] = known
-	}
-	if known.Action != r.Action.String() {
-		e.fail(fmt.Errorf("%s is both %s and %s", name, known.Action, r.Action))
-	}
-	return e.decider(verdicts[r.Action], known.ID)
+	return i
 }
 
 // chainOf returns the number of the chain with these links.
 func (e *emitter) chainOf(links []Link) uint32 {
-	var key []byte
-	for _, l := range links {
-		key = binary.LittleEndian.AppendUint32(append(append(key, l.Name...), 0), uint32(l.Ref))
-	}
-	n, ok := e.chains[string(key)]
+	key := linksKey(links)
+	n, ok := e.chains[key]
 	if !ok {
 		n = uint32(len(e.chains))
-		e.chains[string(key)] = n
+		e.chains[key] = n
 		e.tables.Chains = append(e.tables.Chains, links)
 		if e.links += len(links); e.links > maxLinks {
-			e.fail(&LimitError{
-				What: "entries in the lists of domain names that stand before other rules", Max: maxLinks,
-				Hint: "put the rules with domain names next to one another",
-			})
+			e.fail(errLinks)
 		}
 	}
 	return n

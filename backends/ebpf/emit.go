@@ -147,5 +147,5 @@ func (e *emitter) local(f model.Family) Ref {
 	if next.IsValid() {
 		in = append(in, stretch{wordsOf(next), lastWords, NoRecord})
 	}
-	return e.addresses(WordLocal, f).search(in, 0)
+	return newAddresses(e, WordLocal, f).search(in, 0)
 }

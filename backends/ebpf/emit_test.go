@@ -191,12 +191,16 @@ func TestLongChainIsWrittenOut(t *testing.T) {
 	p.Pods[0].Addrs = p.Pods[0].Addrs[:1]
 	e := newEmitter(p)
 	for _, j := range e.jobs() {
-		l := &lister{emitter: e, job: j, table: table}
+		of := table
 		if j.list.Direction == model.Ingress {
-			l.table = &space.Table{Entries: []space.Entry{{Prefix: model.IPv4.All(), Decision: 0}}, Decisions: []space.Decision{{Before: space.NoDecision, Else: space.NoDecision}}}
+			of = &space.Table{Entries: []space.Entry{{Prefix: model.IPv4.All(), Decision: 0}}, Decisions: []space.Decision{{Before: space.NoDecision, Else: space.NoDecision}}}
 		}
 		if j.key.Family == model.IPv4 {
-			e.roots[j.key] = l.root()
+			p, err := j.record(of)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.roots[j.key] = e.link(p)
 		}
 	}
 	e.records()
@@ -264,16 +268,16 @@ func TestLimits(t *testing.T) {
 	t.Run("deciders", func(t *testing.T) {
 		e := newEmitter(one(class("a", nil, nil)))
 		for i := range MaxDeciders {
-			e.decider(VerdictDeny, strconv.Itoa(i))
+			e.decider(&decider{id: strconv.Itoa(i)})
 		}
 		if e.err != nil {
 			t.Fatal(e.err)
 		}
-		e.decider(VerdictDeny, "0")
+		e.decider(&decider{id: "0"})
 		if e.err != nil {
 			t.Fatal(e.err)
 		}
-		e.decider(VerdictDeny, "one more")
+		e.decider(&decider{id: "one more"})
 		if limit := (*LimitError)(nil); !errors.As(e.err, &limit) || limit.Max != MaxDeciders {
 			t.Errorf("error %v", e.err)
 		}

@@ -13,3 +13,15 @@ type LimitError struct {
 func (e *LimitError) Error() string {
 	return fmt.Sprintf("the graph needs more than %d %s: %s", e.Max, e.What, e.Hint)
 }
+
+// What there can be too much of in one list as well as in all of a graph.
+var (
+	errSlots = &LimitError{
+		What: "slots of 32 bytes", Max: MaxSlots,
+		Hint: "compile for fewer pods (--pod), or let rules share addresses and ports",
+	}
+	errLinks = &LimitError{
+		What: "entries in the lists of domain names that stand before other rules", Max: maxLinks,
+		Hint: "put the rules with domain names next to one another",
+	}
+)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -26,26 +25,17 @@ func (e *emitter) listKey(class int, d model.Direction, f model.Family) listKey 
 	return listKey{e.defaults[len(model.Directions)*class+int(d)].ID, f}
 }
 
-// addresses returns the search by addresses of family f, from word base on.
-func (e *emitter) addresses(base int, f model.Family) *addresses {
-	if f == model.IPv4 {
-		return &addresses{e.writer, base, 1}
-	}
-	return &addresses{e.writer, base, 4}
-}
-
 // lists writes what each class decides in both directions and families.
 func (e *emitter) lists() error {
 	jobs := e.jobs()
-	tables, stop := flattenAll(jobs)
+	pieces, stop := compiler.InOrder(len(jobs), func(i int) (*piece, error) { return jobs[i].result() })
 	defer stop()
-	for _, j := range jobs {
-		table, err := tables()
+	for i := range jobs {
+		p, err := pieces()
 		if err != nil {
-			return fmt.Errorf("%s of %s: %w", j.list.Direction, strings.Join(bundle.PolicyRefs(j.class), ", "), err)
+			return err
 		}
-		l := &lister{emitter: e, job: j, table: table}
-		e.roots[j.key] = l.root()
+		e.roots[jobs[i].key] = e.link(p)
 		if e.err != nil {
 			return e.err
 		}
@@ -81,13 +71,13 @@ func (e *emitter) jobs() []job {
 
 // lister writes one list.
 type lister struct {
-	*emitter
+	*recorder
 	job
 	table     *space.Table
-	rules     []Ref // by rule of the list, 0 where not asked yet
+	terminals []Ref // by rule of the list, 0 where not asked yet
 	decisions []walk
-	chains    map[conditionals]uint32
-	gap       Ref // where no rule matches
+	numbers   map[conditionals]uint32 // of chains
+	gap       Ref                     // where no rule matches
 }
 
 // walk is where a decision begins, and the most nodes that it may visit; no
@@ -101,8 +91,8 @@ func (l *lister) root() Ref {
 	if !l.list.Isolated {
 		return l.decider(VerdictAllow, notSelected)
 	}
-	l.rules = make([]Ref, len(l.list.Rules))
-	l.chains = map[conditionals]uint32{}
+	l.terminals = make([]Ref, len(l.list.Rules))
+	l.numbers = map[conditionals]uint32{}
 	l.gap = l.decider(VerdictDeny, l.key.id)
 	l.decisions = make([]walk, len(l.table.Decisions))
 	for i := range l.decisions {
@@ -176,10 +166,10 @@ func (l *lister) cell(c *space.Cell) Ref {
 		return own
 	}
 	key := conditionals{&c.If[0], len(c.If)}
-	n, ok := l.chains[key]
+	n, ok := l.numbers[key]
 	if !ok {
 		n = l.chainOf(l.links(c.If))
-		l.chains[key] = n
+		l.numbers[key] = n
 	}
 	return l.chain(n, own)
 }
@@ -198,8 +188,8 @@ func (l *lister) links(conds []space.Conditional) []Link {
 
 // ruleRef returns the terminal of rule i of the list.
 func (l *lister) ruleRef(i int32) Ref {
-	if l.rules[i] == 0 {
-		l.rules[i] = l.rule(&l.list.Rules[i])
+	if l.terminals[i] == 0 {
+		l.terminals[i] = l.rule(&l.list.Rules[i])
 	}
-	return l.rules[i]
+	return l.terminals[i]
 }

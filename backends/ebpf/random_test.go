@@ -264,7 +264,7 @@ func TestWords(t *testing.T) {
 			}
 		}
 		w := newWriter()
-		root := (&addresses{w, WordPeer, 4}).search(in, 0)
+		root := (newAddresses(w, WordPeer, model.IPv6)).search(in, 0)
 		walk := walker{Decoded: &Decoded{&Graph{data: w.bytes()}}}
 		for _, s := range in {
 			for _, a := range []addrWords{s.first, s.last} {

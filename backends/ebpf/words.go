@@ -3,6 +3,8 @@ package ebpf
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // addrWords is an address as words of the packet; an IPv4 address is the first.
@@ -30,8 +32,21 @@ type stretch struct {
 // addresses searches addresses of as many words as it has levels, one after
 // another from word base.
 type addresses struct {
-	*writer
+	nodes        searcher
 	base, levels int
+}
+
+// searcher makes search nodes: a writer in a graph, a recorder in a piece.
+type searcher interface {
+	search(word int, in []interval) Ref
+}
+
+// newAddresses returns the search by addresses of family f, from word base on.
+func newAddresses(nodes searcher, base int, f model.Family) *addresses {
+	if f == model.IPv4 {
+		return &addresses{nodes, base, 1}
+	}
+	return &addresses{nodes, base, 4}
 }
 
 // search returns the node that looks up an address in stretches, which abut and
@@ -75,7 +90,7 @@ func (a *addresses) search(in []stretch, w int) Ref {
 			part = append(part, rest)
 		}
 	}
-	return a.writer.search(a.base+w, out)
+	return a.nodes.search(a.base+w, out)
 }
 
 // begins reports whether x is the first address with its words up to w.

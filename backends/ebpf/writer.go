@@ -25,6 +25,19 @@ type content struct {
 	data [slotWords]uint32
 }
 
+// contentOf returns the content of a node of these words. Nodes of one kind that
+// have at most one slot of words have equally many, or unequal words where the
+// shorter ends.
+func contentOf(kind Ref, words []uint32) content {
+	c := content{kind: kind}
+	if len(words) <= slotWords {
+		copy(c.data[:], words)
+	} else {
+		c.data = digest(words)
+	}
+	return c
+}
+
 func newWriter() *writer {
 	return &writer{words: make([]uint32, headerWords), known: make(map[content]Ref)}
 }
@@ -41,10 +54,7 @@ func (w *writer) take(slots int) uint32 {
 	at := len(w.words) / slotWords
 	end := at + slots + slots%2
 	if end > MaxSlots {
-		w.fail(&LimitError{
-			What: "slots of 32 bytes", Max: MaxSlots,
-			Hint: "compile for fewer pods (--pod), or let rules share addresses and ports",
-		})
+		w.fail(errSlots)
 		return 0
 	}
 	w.words = append(w.words, make([]uint32, (end-at)*slotWords)...)
@@ -63,12 +73,7 @@ func (w *writer) fail(err error) {
 
 // put returns the node of these words, which fill whole slots.
 func (w *writer) put(kind, word int, words []uint32) Ref {
-	c := content{kind: node(kind, word, 0)}
-	if len(words) == slotWords {
-		copy(c.data[:], words)
-	} else {
-		c.data = digest(words)
-	}
+	c := contentOf(node(kind, word, 0), words)
 	if r, ok := w.known[c]; ok {
 		return r
 	}

@@ -129,8 +129,8 @@ func (c *changer) reached() map[string]bool {
 
 var targets = regexp.MustCompile(`@?tp_[0-9a-z_]+`)
 
-// object returns the name of what a command is about, "" for the table.
-func object(line string) string {
+// subjectOf returns the name of what a command is about, "" for the table.
+func subjectOf(line string) string {
 	if w := strings.Fields(line); len(w) > 4 {
 		return w[4]
 	}
@@ -151,7 +151,7 @@ func TestDecodeWithout(t *testing.T) {
 			for i, line := range lines {
 				got, _ := c.try(f, strings.Join(lines[:i], "")+strings.Join(lines[i+1:], "")+"\n")
 				// Of a denial for both families one part may be used by none.
-				harmless := countsAlone.MatchString(line) || !reached[object(line)] || strings.Contains(line, "meta nfproto ipv6 jump")
+				harmless := countsAlone.MatchString(line) || !reached[subjectOf(line)] || strings.Contains(line, "meta nfproto ipv6 jump")
 				if got == alike && !harmless {
 					t.Errorf("%s: %s without %q: %s", name, file.Name, line, got)
 				}
@@ -174,7 +174,7 @@ func TestDecodeOther(t *testing.T) {
 		for f, file := range c.a.Files[:3] {
 			lines := strings.SplitAfter(strings.TrimSuffix(string(file.Data), "\n"), "\n")
 			for i, line := range lines {
-				if !reached[object(line)] || countsAlone.MatchString(line) || strings.HasPrefix(line, "add limit") {
+				if !reached[subjectOf(line)] || countsAlone.MatchString(line) || strings.HasPrefix(line, "add limit") {
 					continue
 				}
 				code, comment, _ := strings.Cut(line, " comment ")

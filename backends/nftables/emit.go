@@ -33,8 +33,10 @@ func Emit(p *compiler.Program) (*bundle.Bundle, error) {
 		{Name: SwitchFile, Data: turn.bytes()},
 		{Name: PodsFile, Data: pods},
 	}
+	count := e.out.count + turn.count
+	e.out.release()
 	tagFiles(files)
-	return &bundle.Bundle{Manifest: bundle.Describe(p, bundle.NFTables, e.rules, e.out.count+turn.count), Files: files}, nil
+	return &bundle.Bundle{Manifest: bundle.Describe(p, bundle.NFTables, e.rules, count), Files: files}, nil
 }
 
 // tagFiles replaces the placeholder by the tag: the first 48 bits of SHA-256
@@ -47,10 +49,28 @@ func tagFiles(files []bundle.File) {
 	}
 	tag := hex.EncodeToString(h.Sum(nil)[:6])
 	for i := range files {
-		files[i].Data = bytes.ReplaceAll(files[i].Data, []byte(genPrefix), []byte("tp_"+tag+"_"))
+		retag(files[i].Data, tag)
 		if files[i].Name == PodsFile {
 			files[i].Data = bytes.Replace(files[i].Data, []byte(`"`+placeholder+`"`), []byte(`"`+tag+`"`), 1)
 		}
+	}
+}
+
+// retag puts tag, of the placeholder's length, in its place wherever a name begins
+// with it.
+func retag(data []byte, tag string) {
+	const begins = len("tp") // before the underscore that is looked for, of which there are few
+	for at := 0; ; {
+		i := bytes.IndexByte(data[at:], '_')
+		if i < 0 {
+			return
+		}
+		at += i
+		if at >= begins && bytes.HasPrefix(data[at-begins:], []byte(genPrefix)) {
+			copy(data[at+1:], tag)
+			at += len(placeholder)
+		}
+		at++
 	}
 }
 
@@ -60,31 +80,29 @@ type emitter struct {
 	p      *compiler.Program
 	pod    bool // pod scope
 	bare   bool // a script for use without a loader
-	out    sections
+	out    *sections
 	known  map[string]string // content -> name
 	number map[string]int    // kind -> how many there are
 	rules  map[string]bundle.Rule
-	lists  map[string]string // default name and family -> chain of the list
-	err    error             // the first
+	lists  map[listKey]string // chains of the lists
+	err    error              // the first
 }
 
 // build writes the generation's objects.
 func build(p *compiler.Program) (*emitter, error) {
 	e := &emitter{
-		p: p, pod: p.Target.Pod != "",
+		p: p, pod: p.Target.Pod != "", out: newSections(),
 		known: map[string]string{}, number: map[string]int{},
-		rules: map[string]bundle.Rule{}, lists: map[string]string{},
+		rules: map[string]bundle.Rule{}, lists: map[listKey]string{},
 	}
 	if e.pod && len(p.Pods) > 1 {
 		return nil, fmt.Errorf("a program of pod %q has %d pods", p.Target.Pod, len(p.Pods))
 	}
-	e.addresses() // sets: each pod's own addresses, the node's, those of domain names
-	e.drops()     // where packets end that no rule is about
-	e.checks()    // what is decided before any rule is asked
-	for c := range p.Classes {
-		if err := e.class(c); err != nil { // the chains of each class, with their lists
-			return nil, err
-		}
+	e.addresses()                       // sets: each pod's own addresses, the node's, those of domain names
+	e.drops()                           // where packets end that no rule is about
+	e.checks()                          // what is decided before any rule is asked
+	if err := e.classes(); err != nil { // the chains of each class, with their lists
+		return nil, err
 	}
 	if e.pod {
 		e.ends() // the pod's namespace: source and destination
@@ -102,56 +120,44 @@ func (e *emitter) fail(err error) {
 	}
 }
 
-// intern returns the name of the object with this content, and whether it is new.
-func (e *emitter) intern(kind, content string) (name string, fresh bool) {
-	sum := sha256.Sum256([]byte(kind + "\n" + content))
-	key := string(sum[:])
-	if name, ok := e.known[key]; ok {
-		return name, false
-	}
-	name = gen("%s_%d", kind, e.number[kind])
-	e.number[kind]++
-	e.known[key] = name
-	return name, true
-}
-
-// internChain returns the chain with these rules, making it where it is new.
-func (e *emitter) internChain(kind string, rules []string) string {
-	var content bytes.Buffer
-	for _, r := range rules {
-		content.WriteString(r + "\n")
-	}
-	name, fresh := e.intern(kind, content.String())
-	if fresh {
-		e.out.chain(name)
-		for _, r := range rules {
-			e.out.rule(name, "%s", r)
-		}
-	}
-	return name
-}
-
-// class writes the chains of class c in both families. Each is entered by goto
-// from a dispatch map and ends every packet.
+// classes writes the chains of each class in both families. Each is entered by
+// goto from a dispatch map and ends every packet.
 //
 //	from: the pod sends     to: the pod is sent     out: the node's own output
-func (e *emitter) class(c int) error {
-	for _, f := range fams {
-		egress, err := e.list(&e.p.Classes[c], sides[model.Egress], f)
-		if err != nil {
-			return err
-		}
-		ingress, err := e.list(&e.p.Classes[c], sides[model.Ingress], f)
-		if err != nil {
-			return err
-		}
-		e.entry("from", c, f, egress, ingress)
-		e.entry("to", c, f, ingress, egress)
-		if !e.pod {
-			e.output(c, f, egress)
+func (e *emitter) classes() error {
+	jobs := e.jobs()
+	recordings, stop := compiler.InOrder(len(jobs), func(i int) (*recording, error) { return jobs[i].recording() })
+	defer stop()
+	for c := range e.p.Classes {
+		for _, f := range fams {
+			var lists [len(sides)]string // by direction
+			for _, s := range sides {
+				key := e.listKey(c, s, f)
+				if _, ok := e.lists[key]; !ok {
+					r, err := recordings()
+					if err != nil {
+						return err
+					}
+					e.lists[key] = e.link(r)
+				}
+				lists[s.Direction] = e.lists[key]
+			}
+			if e.err != nil {
+				return e.err
+			}
+			e.class(c, f, lists[model.Egress], lists[model.Ingress])
 		}
 	}
 	return nil
+}
+
+// class writes the chains of class c, whose lists have been written.
+func (e *emitter) class(c int, f fam, egress, ingress string) {
+	e.entry("from", c, f, egress, ingress)
+	e.entry("to", c, f, ingress, egress)
+	if !e.pod {
+		e.output(c, f, egress)
+	}
 }
 
 // entry writes the chain that judges a packet of or to a pod of class c: by the

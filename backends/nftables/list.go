@@ -11,42 +11,96 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// list returns the chain that judges packets by one direction's rules of class
-// c. It ends every packet: the first rule that matches, else the default deny.
+// listKey tells the lists apart: classes of the same policies share theirs.
+type listKey struct {
+	id string // of the default deny
+	model.Family
+}
+
+func (e *emitter) listKey(class int, s side, f fam) listKey {
+	return listKey{bundle.ID(bundle.DefaultName(s.String(), bundle.PolicyRefs(&e.p.Classes[class]))), f.Family}
+}
+
+// job is one list of one family.
+type job struct {
+	class *compiler.ProgramClass
+	side  side
+	fam   fam
+}
+
+// jobs returns each list once, in the order in which they are written.
+func (e *emitter) jobs() []job {
+	var out []job
+	seen := map[listKey]bool{}
+	for c := range e.p.Classes {
+		for _, f := range fams {
+			for _, s := range sides {
+				if key := e.listKey(c, s, f); !seen[key] {
+					seen[key] = true
+					out = append(out, job{&e.p.Classes[c], s, f})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// recordingKey tells what is kept of a class.
+type recordingKey struct {
+	model.Direction
+	model.Family
+}
+
+// recording returns the chain that judges packets by one direction's rules of a
+// class, with all that it leads to. It is made once for all programs that have the
+// class. It ends every packet: the first rule that matches, else the default deny.
+func (j *job) recording() (*recording, error) {
+	return compiler.Remember(j.class.Memo, recordingKey{j.side.Direction, j.fam.Family}, func() (*recording, error) {
+		return record(j.class, j.side, j.fam)
+	})
+}
+
+// record writes it.
 //
 // Domain names stand between maps, since what they mean may change under the
 // artifact: the rules before one, flattened; the name; the rules behind it.
-func (e *emitter) list(c *compiler.ProgramClass, s side, f fam) (string, error) {
-	rules := c.List(s.Direction)
-	id := bundle.ID(bundle.DefaultName(s.String(), bundle.PolicyRefs(c)))
-	key := id + f.n
-	if name, ok := e.lists[key]; ok {
-		return name, nil
-	}
-	l := &lister{emitter: e, list: rules, side: s, fam: f}
-	if rules.Isolated {
-		for i := 0; i < len(rules.Rules) && !l.done; i++ {
-			if err := l.rule(i); err != nil {
-				return "", err
-			}
-		}
-		if err := l.flush(); err != nil {
-			return "", err
-		}
-		if !l.done {
-			l.lines = append(l.lines, "goto "+e.defaultDeny(id, s))
-		}
-	} else {
+func record(c *compiler.ProgramClass, s side, f fam) (*recording, error) {
+	l := &lister{recorder: newRecorder(), list: c.List(s.Direction), side: s, fam: f}
+	if !l.list.Isolated {
 		l.lines = []string{"accept"}
+		return l.finish()
 	}
-	name := e.internChain("list_"+s.n+f.n, l.lines)
-	e.lists[key] = name
-	return name, e.err
+	for i := 0; i < len(l.list.Rules) && !l.done; i++ {
+		if err := l.rule(i); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.flush(); err != nil {
+		return nil, err
+	}
+	if !l.done {
+		l.lines = append(l.lines, "goto "+l.defaultDeny(bundle.ID(bundle.DefaultName(s.String(), bundle.PolicyRefs(c)))))
+	}
+	return l.finish()
+}
+
+// finish writes the list's own chain.
+func (l *lister) finish() (*recording, error) {
+	root := l.internChain("list_"+l.side.n+l.fam.n, l.lines)
+	for n := range l.objects {
+		if token(n) == root {
+			l.root = n
+		}
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	return &l.recording, nil
 }
 
 // lister writes one list.
 type lister struct {
-	*emitter
+	*recorder
 	list    *model.RuleList
 	side    side
 	fam     fam
@@ -168,24 +222,6 @@ func (l *lister) flush() error {
 
 func (l *lister) addressMap(elements []string) string {
 	return l.internMap("map"+l.fam.n, l.fam.addrType, elements)
-}
-
-// internMap returns the interval map with these elements.
-func (e *emitter) internMap(kind, typ string, elements []string) string {
-	size := 0
-	for _, x := range elements {
-		size += len(x) + 1
-	}
-	content := make([]byte, 0, size)
-	for _, x := range elements {
-		content = append(append(content, x...), '\n')
-	}
-	name, fresh := e.intern(kind, string(content))
-	if fresh {
-		e.out.set("map", name, "type "+typ+" : verdict; flags interval;")
-		e.out.add(name, elements)
-	}
-	return name
 }
 
 // rangeText returns the stretch of addresses as nft reads it.

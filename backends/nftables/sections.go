@@ -3,6 +3,7 @@ package nftables
 import (
 	"bytes"
 	"fmt"
+	"sync"
 )
 
 // sections collects commands by what they make. nft wants chains before the
@@ -11,6 +12,26 @@ import (
 type sections struct {
 	chains, objects, elements, rules bytes.Buffer
 	count                            int // elements
+}
+
+// spare holds sections whose memory the next generation can have: that of a node
+// is some megabytes.
+var spare sync.Pool
+
+func newSections() *sections {
+	if s, ok := spare.Get().(*sections); ok {
+		return s
+	}
+	return new(sections)
+}
+
+// release empties s and gives its memory away. s is not used any more.
+func (s *sections) release() {
+	for _, b := range s.parts() {
+		b.Reset()
+	}
+	s.count = 0
+	spare.Put(s)
 }
 
 func (s *sections) chain(name string) { fmt.Fprintf(&s.chains, "add chain %s %s\n", Table, name) }
@@ -61,6 +82,11 @@ func (s *sections) add(name string, elements []string) {
 		s.elements.WriteString(" }\n")
 		elements = elements[n:]
 	}
+}
+
+// parts returns the sections in the order that nft wants.
+func (s *sections) parts() [4]*bytes.Buffer {
+	return [...]*bytes.Buffer{&s.chains, &s.objects, &s.elements, &s.rules}
 }
 
 // bytes returns the commands in the order that nft wants.

@@ -11,31 +11,38 @@ import (
 func (l *lister) verdict(i int) string {
 	r := &l.list.Rules[i]
 	name := r.Ref.String()
-	id := bundle.ID(name)
-	chain := gen("r_%s", id)
 	if old, ok := l.rules[name]; ok {
-		if old.Action != r.Action.String() {
-			l.fail(fmt.Errorf("%s is both %s and %s", name, old.Action, r.Action))
+		if err := sameAction(old, r.Action.String()); err != nil {
+			l.fail(err)
 		}
-		return chain
+		return gen("r_%s", old.ID)
 	}
-	l.rules[name] = bundle.Rule{ID: id, Name: name, Action: r.Action.String()}
 	text, err := comment(name)
 	if err != nil {
 		l.fail(err)
 	}
-	counter := RulePrefix + id
-	l.out.chain(chain)
-	l.out.counter(counter)
-	if r.Action.Allows() {
-		l.out.rule(chain, `counter name "%s" accept %s`, counter, text)
-		return chain
+	rule := bundle.Rule{ID: bundle.ID(name), Name: name, Action: r.Action.String()}
+	l.rules[name] = rule
+	l.objects = append(l.objects, object{rule: &ruleChain{rule, r.Action, l.side, text}})
+	return gen("r_%s", rule.ID)
+}
+
+// sameAction is an error where a rule of the name that known has acts otherwise.
+func sameAction(known bundle.Rule, action string) error {
+	if known.Action != action {
+		return fmt.Errorf("%s is both %s and %s", known.Name, known.Action, action)
 	}
-	l.liftSelf(chain, l.side)
-	l.out.rule(chain, `counter name "%s" %s`, counter, text)
-	l.out.rule(chain, "%s", logged(counter))
-	l.end(chain, r.Action)
-	return chain
+	return nil
+}
+
+// defaultDeny returns the chain for packets that no rule of the list matches.
+func (l *lister) defaultDeny(id string) string {
+	c := &denyChain{id, l.side}
+	if !l.deny {
+		l.deny = true
+		l.objects = append(l.objects, object{deny: c})
+	}
+	return c.name()
 }
 
 // end adds what a denial does. A reject tells the sender: a reset to TCP, to
@@ -55,22 +62,4 @@ func (e *emitter) liftSelf(chain string, s side) {
 	for _, f := range fams {
 		e.out.rule(chain, "meta nfproto %s jump %s", f.nfproto, gen("self_%s%s", s.n, f.n))
 	}
-}
-
-// defaultDeny returns the chain for packets of direction s that no rule of a
-// class matches.
-func (e *emitter) defaultDeny(id string, s side) string {
-	chain := gen("d_%s", id)
-	if _, ok := e.known[chain]; ok {
-		return chain
-	}
-	e.known[chain] = chain
-	counter := DefaultPrefix + id
-	e.out.chain(chain)
-	e.out.counter(counter)
-	e.liftSelf(chain, s)
-	e.out.rule(chain, `counter name "%s"`, counter)
-	e.out.rule(chain, "%s", logged(counter))
-	e.end(chain, model.Deny)
-	return chain
 }

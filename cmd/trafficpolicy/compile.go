@@ -16,6 +16,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/inputs"
 	"github.com/trafficpolicy/trafficpolicy/internal/version"
 )
 
@@ -23,8 +24,12 @@ import (
 type compileFlags struct {
 	*commonFlags
 	node, pod       string
+	all             bool
+	outDir, since   string
+	watch           bool
 	backend, format string
 	output, unknown string
+	outputGiven     bool // on the command line
 	sequence        uint64
 	allowUnresolved bool
 	allowEmpty      bool
@@ -56,11 +61,18 @@ that cannot be read. Findings of lint do not matter here.`,
   trafficpolicy compile --pod default/agent-pod -i cluster.json policies/ | tploader apply
   trafficpolicy compile --node node-a -i cluster.json policies/ --backend ebpf | tploader apply
   trafficpolicy compile --node node-a -i cluster.json policies/ --format script | nft -f -`,
-		RunE: func(cmd *cobra.Command, args []string) error { return c.compile(cmd, f, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.outputGiven = cmd.Flags().Changed("output")
+			return c.compile(cmd, f, args)
+		},
 	}
 	p := cmd.Flags()
 	p.StringVar(&f.node, "node", "", "compile for this node")
 	p.StringVar(&f.pod, "pod", "", "compile for this pod (`NAMESPACE/NAME`)")
+	p.BoolVar(&f.all, "all", false, "compile for every node of the inventory, into --out-dir")
+	p.StringVar(&f.outDir, "out-dir", "", "with --all: keep a bundle for each node and an index in this `directory`")
+	p.StringVar(&f.since, "since", "", "with --all: only nodes whose bundle is not that of this `directory`; without --out-dir they are listed")
+	p.BoolVar(&f.watch, "watch", false, "stay, and write again what a change of the input files touches")
 	p.StringVar(&f.backend, "backend", bundle.NFTables, "what enforces the result ("+strings.Join(backendNames, "|")+")")
 	p.StringVar(&f.format, "format", "bundle", "bundle, for tploader, or script, for nft -f (bundle|script)")
 	p.StringVarP(&f.output, "output", "o", "-", "write to this `file` (- for standard output)")
@@ -94,8 +106,19 @@ func (f *compileFlags) check(stdout io.Writer) error {
 			return errors.New("--unknown deny goes with --backend nftables: ebpf sits on the interfaces of the pods that the bundle knows, and does not see others")
 		}
 	}
+	if f.watch {
+		if err := f.checkWatch(); err != nil {
+			return err
+		}
+	}
+	if f.all {
+		return f.checkAll()
+	}
+	if f.outDir != "" || f.since != "" {
+		return errors.New("--out-dir and --since go with --all: for one node or pod give -o FILE")
+	}
 	if (f.node == "") == (f.pod == "") {
-		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME")
+		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME, or --all")
 	}
 	if f.output == "" {
 		return errors.New("--output is empty, give a file or -")
@@ -114,18 +137,21 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	if err != nil {
 		return err
 	}
+	if f.watch {
+		return c.compileWatch(cmd.Context(), f, args)
+	}
 	in, err := f.load(cmd.Context(), c, args)
 	if err != nil {
 		return err
 	}
-	p, err := c.program(cmd.Context(), in, compiler.CompileOptions{
-		Options:         o,
-		Target:          compiler.Target{Node: f.node, Pod: f.pod},
-		AllowUnresolved: f.allowUnresolved,
-		AllowEmpty:      f.allowEmpty,
-		SkipBroken:      f.skipBroken,
-		UnknownDeny:     f.unknown == "deny",
-	})
+	if err := inputs.Invalid(in); err != nil {
+		return err
+	}
+	compilation := compiler.NewCompiler(in, f.compileOptions(o))
+	if f.all {
+		return c.compileAll(cmd.Context(), f, compilation)
+	}
+	p, err := c.programOf(cmd.Context(), compilation, compiler.Target{Node: f.node, Pod: f.pod})
 	if err != nil {
 		return err
 	}
@@ -137,21 +163,46 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	return c.writeWhole(f.output, artifact)
 }
 
+func (f *compileFlags) compileOptions(o compiler.Options) compiler.CompileOptions {
+	return compiler.CompileOptions{
+		Options:         o,
+		AllowUnresolved: f.allowUnresolved,
+		AllowEmpty:      f.allowEmpty,
+		SkipBroken:      f.skipBroken,
+		UnknownDeny:     f.unknown == "deny",
+	}
+}
+
 // artifact returns the bytes of the result.
 func (f *compileFlags) artifact(p *compiler.Program) ([]byte, error) {
 	if f.format == "script" {
 		return nftables.Script(p)
 	}
-	emit := nftables.Emit
-	if f.backend == bundle.EBPF {
-		emit = ebpf.Emit
-	}
-	a, err := emit(p)
+	a, err := f.emit(p)
 	if err != nil {
 		return nil, err
 	}
-	a.Manifest.Tool, a.Manifest.Sequence = version.String(), f.sequence
+	return f.render(a, f.sequence)
+}
+
+// emit returns what a bundle of p holds.
+func (f *compileFlags) emit(p *compiler.Program) (*bundle.Bundle, error) {
+	if f.backend == bundle.EBPF {
+		return ebpf.Emit(p)
+	}
+	return nftables.Emit(p)
+}
+
+// render returns the bytes of a bundle of that sequence.
+func (f *compileFlags) render(a *bundle.Bundle, sequence uint64) ([]byte, error) {
+	m := a.Manifest
+	m.Tool, m.Sequence = version.String(), sequence
 	var b bytes.Buffer
-	err = bundle.Write(&b, a.Manifest, a.Files)
+	size := 1 << 16 // of the manifest and what is between the files, roughly
+	for _, file := range a.Files {
+		size += len(file.Data)
+	}
+	b.Grow(size + 200*len(m.Rules))
+	err := bundle.Write(&b, m, a.Files)
 	return b.Bytes(), err
 }

@@ -49,7 +49,7 @@ What the command line sets counts before it.
 				}
 				section := map[string]any{}
 				collect(section, sub.LocalNonPersistentFlags())
-				if len(section) > 0 {
+				if len(section) > 0 && slices.Contains(commandNames(cmd.Root()), sub.Name()) {
 					settings[sub.Name()] = section
 				}
 			}

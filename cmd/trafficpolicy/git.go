@@ -11,9 +11,10 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
 )
 
 // gitPrefix marks an argument as git:REV:PATH.
@@ -111,7 +112,7 @@ func (g *gitSource) list(ctx context.Context, tree string) ([]gitFile, error) {
 	for entry := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
 		meta, file, ok := strings.Cut(entry, "\t")
 		fields := strings.Fields(meta) // mode, type, object
-		if !ok || len(fields) != 3 || !slices.Contains([]string{".yaml", ".yml", ".json"}, strings.ToLower(path.Ext(file))) {
+		if !ok || len(fields) != 3 || !compiler.IsInputFile(path.Base(file)) {
 			continue
 		}
 		if !strings.HasPrefix(fields[0], "100") { // 120000 is a link, 160000 a submodule

@@ -45,7 +45,7 @@ func (c *command) lintCmd(common *commonFlags) *cobra.Command {
 		Short: "Report what is wrong with policies",
 		Long: `Report what is wrong with policies.
 
-Every PATH is a file, a directory (read recursively for .yaml, .yml and .json) or
+Every PATH is a file, a directory (read recursively for .yaml, .yml, .json and .tpi) or
 - for standard input. Each finding has a code, which "trafficpolicy explain"
 explains. A comment "# trafficpolicy:ignore CODE reason" above a rule or at its end
 accepts a finding of it, at the first line of a policy one of the whole policy; a
@@ -323,10 +323,16 @@ func summaryLine(s *verify.Summary, skipped map[string]int) string {
 		found = []string{"no findings"}
 	}
 	read := []string{count(s.Policies, "policy", "policies"), count(s.Rules, "rule", "rules"), count(s.Files, "file", "files")}
-	for _, kind := range slices.Sorted(maps.Keys(skipped)) {
-		read = append(read, fmt.Sprintf("skipped %d of kind %s", skipped[kind], kind))
-	}
+	read = append(read, skippedKinds(skipped)...)
 	return strings.Join(found, ", ") + " (" + strings.Join(read, ", ") + ")"
+}
+
+// skippedKinds says how many objects of each kind mean nothing to policies.
+func skippedKinds(skipped map[string]int) (texts []string) {
+	for _, kind := range slices.Sorted(maps.Keys(skipped)) {
+		texts = append(texts, fmt.Sprintf("skipped %d of kind %s", skipped[kind], kind))
+	}
+	return texts
 }
 
 func count(n int, one, many string) string {

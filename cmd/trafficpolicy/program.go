@@ -15,7 +15,12 @@ func (c *command) program(ctx context.Context, in *compiler.Input, o compiler.Co
 	if err := inputs.Invalid(in); err != nil {
 		return nil, err
 	}
-	p, err := compiler.Compile(ctx, in, o)
+	return c.programOf(ctx, compiler.NewCompiler(in, o), o.Target)
+}
+
+// programOf is program for an input that is valid.
+func (c *command) programOf(ctx context.Context, all *compiler.Compiler, t compiler.Target) (*compiler.Program, error) {
+	p, err := all.Compile(ctx, t)
 	if refusal := (*compiler.Refusal)(nil); errors.As(err, &refusal) {
 		for _, r := range refusal.Reasons {
 			fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)

@@ -109,8 +109,8 @@ func (p *project) apply(cmd *cobra.Command, n *yaml.Node) error {
 	}
 	for _, s := range settings {
 		if f := root.PersistentFlags().Lookup(s.name); f != nil {
-			if s.name == "filename" && len(p.args) > 0 && cmd.Name() != "prove" && cmd.Name() != "verify" {
-				continue // paths as arguments take the place of -f; prove tells which are policies, verify's is a bundle
+			if p.replaced(cmd, s.name) {
+				continue
 			}
 			if err := p.set(f, s); err != nil {
 				return err
@@ -126,6 +126,19 @@ func (p *project) apply(cmd *cobra.Command, n *yaml.Node) error {
 		}
 	}
 	return nil
+}
+
+// replaced reports whether arguments of cmd take the place of a flag for all
+// commands: paths are the policies, of inventory the inventory, which has no other.
+// Which of them are policies, prove finds out.
+func (p *project) replaced(cmd *cobra.Command, flag string) bool {
+	switch {
+	case cmd.Name() == "inventory":
+		return flag == "filename" || flag == "inventory" && len(p.args) > 0
+	case cmd.Name() == "prove", cmd.Name() == "verify":
+		return false // prove tells which are policies, verify's argument is a bundle
+	}
+	return flag == "filename" && len(p.args) > 0
 }
 
 // section reads the settings of sub, and applies them if that is cmd.
@@ -275,10 +288,12 @@ func flagNames(fs *pflag.FlagSet) []string {
 	return names
 }
 
+// commandNames returns the commands that can have a section: inventory cannot, the
+// flag has the name.
 func commandNames(root *cobra.Command) []string {
 	var names []string
 	for _, c := range root.Commands() {
-		if c.LocalNonPersistentFlags().HasFlags() {
+		if c.LocalNonPersistentFlags().HasFlags() && root.PersistentFlags().Lookup(c.Name()) == nil {
 			names = append(names, c.Name())
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
 )
 
 // proveArgs are the arguments of prove by what they hold.
@@ -67,6 +69,9 @@ func sniffAssertions(name string, r io.Reader) (bool, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxSniffed))
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", name, err)
+	}
+	if compiler.IsCompactInventory(text) {
+		return false, nil
 	}
 	documents := yaml.NewDecoder(bytes.NewReader(text))
 	for {

@@ -24,6 +24,9 @@ func (m *maker) file(path string) (*File, error) {
 	if path == compiler.StdinName {
 		return nil, errors.New("standard input cannot be changed")
 	}
+	if m.copied(path) {
+		return nil, errors.New("it was read from a compact inventory, which does not change with it")
+	}
 	real, err := realPath(path)
 	if err != nil {
 		return nil, err

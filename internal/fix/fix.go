@@ -83,7 +83,7 @@ func Make(ctx context.Context, in *compiler.Input, r *verify.Report, o Options) 
 	if firstError(in) != nil {
 		return nil, ErrInvalid
 	}
-	m := &maker{Options: o, before: in.Policies, files: map[string]*File{}, kept: map[string]bool{}}
+	m := &maker{Options: o, before: in.Policies, copied: in.Copied, files: map[string]*File{}, kept: map[string]bool{}}
 	p := &Plan{Input: in, Report: r}
 	var err error
 	if p.Removed, err = m.edit(ctx, in, r); err != nil {
@@ -122,7 +122,8 @@ func firstError(in *compiler.Input) *model.Finding {
 // maker makes a plan.
 type maker struct {
 	Options
-	before []*model.Policy  // that the files hold now
+	before []*model.Policy // that the files hold now
+	copied func(file string) bool
 	files  map[string]*File // that were looked at, by path without links
 	kept   map[string]bool
 }

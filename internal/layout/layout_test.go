@@ -36,6 +36,7 @@ var allowed = []struct {
 	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/ebpf/bpf", nil},
 	{"backends/ebpf/load", []string{"model", "compiler/space", "backends/ebpf", "backends/ebpf/bpf", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
+	{"internal/bundles", nil},
 	{"internal/edit", nil},
 	{"internal/nftwalk", []string{"backends/nftables/command"}},
 	{"internal/bpflab", []string{"backends/ebpf", "backends/ebpf/bpf", "backends/bundle"}},
