@@ -25,12 +25,12 @@ type jsonScanner struct {
 	values       int // of the object being read
 	nodes        nodeArena
 	scratch      []byte
-	keys         map[string]string // interned keys and short values
-	drop         map[string]bool   // fields whose mappings and lists are left out
+	recent       [1 << 11]string // short strings, of which most repeat, by recentSlot
+	drop         map[string]bool // fields whose mappings and lists are left out
 }
 
 func newJSONScanner(r *bufio.Reader) *jsonScanner {
-	return &jsonScanner{r: r, line: 1, column: 1, keys: map[string]string{}}
+	return &jsonScanner{r: r, line: 1, column: 1}
 }
 
 // syntaxError is what is wrong with a JSON text.
@@ -107,19 +107,22 @@ func (s *jsonScanner) take(c byte) {
 // space skips white space and returns the next byte without taking it.
 func (s *jsonScanner) space() (byte, error) {
 	for {
+		line, column := s.line, s.column
 		for i, c := range s.win[s.pos:] {
 			switch c {
-			case '\n':
-				s.line++
-				s.column = 1
 			case ' ', '\t', '\r':
-				s.column++
+				column++
+			case '\n':
+				line++
+				column = 1
 			default:
 				s.pos += i
+				s.line, s.column = line, column
 				return c, nil
 			}
 		}
 		s.pos = len(s.win)
+		s.line, s.column = line, column
 		if err := s.fill(); err != nil {
 			return 0, err
 		}
@@ -432,17 +435,21 @@ func (s *jsonScanner) str() (string, error) {
 		return "", err
 	}
 	const short = 64
-	if len(b) > short {
+	if len(b) == 0 || len(b) > short {
 		return string(b), nil
 	}
-	if t, ok := s.keys[string(b)]; ok {
-		return t, nil
+	t := &s.recent[recentSlot(b)%len(s.recent)]
+	if *t != string(b) {
+		*t = string(b)
 	}
-	t := string(b)
-	if len(s.keys) < 1<<14 {
-		s.keys[t] = t
-	}
-	return t, nil
+	return *t, nil
+}
+
+// recentSlot is a number that short strings seldom have in common.
+func recentSlot(b []byte) int {
+	n := len(b)
+	h := uint32(n)<<24 ^ uint32(b[0])<<16 ^ uint32(b[n/2])<<8 ^ uint32(b[n-1]) ^ uint32(b[n/4])<<12
+	return int(h * 0x9e3779b1 >> 16)
 }
 
 // text reads a string. It is valid until the next byte is read.
