@@ -114,31 +114,6 @@ func (c *compactLoader) checkKey(o *object, broken bool) {
 	}
 }
 
-// isSubdomain is validation.IsDNS1123Subdomain, which takes most of the time of
-// reading a compact inventory.
-func isSubdomain(s string) bool {
-	const longest = 253
-	if s == "" || len(s) > longest {
-		return false
-	}
-	edge := true // s[i] begins a part, or the part before it ended with a hyphen
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
-			edge = false
-		case c == '-' && (i == 0 || s[i-1] == '.'):
-			return false
-		case c == '-':
-			edge = true
-		case c == '.' && !edge:
-			edge = true
-		default:
-			return false
-		}
-	}
-	return !edge
-}
-
 func (c *compactLoader) namespaceValue(o *object, _ uint64) any {
 	return &model.Namespace{Name: o.name, Labels: c.labels(), Pos: o.pos}
 }

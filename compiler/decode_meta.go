@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -84,7 +83,7 @@ func (d *decoder) metaName(m *meta, n, node *yaml.Node, p *path, f *fields, name
 		d.missing(node, p, f, "name", "a name (generateName gives none before the object is created)")
 	case name == "":
 		d.missing(node, p, f, "name", "a name")
-	case len(validation.IsDNS1123Subdomain(name)) > 0:
+	case !isSubdomain(name):
 		d.report(model.InvalidValue, f.get("name"), p.field("name"), "name %s is not valid, want %s", quote(name), wantSubdomain)
 	default:
 		m.name = name
@@ -179,4 +178,29 @@ func (d *decoder) labelValue(value string, v *yaml.Node, p *path) bool {
 // Services are (RFC 1123; Services had to begin with a letter up to Kubernetes 1.33).
 func (d *decoder) isLabelName(s string) bool {
 	return d.valid(labelNames, s)
+}
+
+// isSubdomain is validation.IsDNS1123Subdomain, a regular expression, which would
+// take most of the time of reading a compact inventory: each object has a name.
+func isSubdomain(s string) bool {
+	const longest = 253
+	if s == "" || len(s) > longest {
+		return false
+	}
+	edge := true // s[i] begins a part, or the part before it ended with a hyphen
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+			edge = false
+		case c == '-' && (i == 0 || s[i-1] == '.'):
+			return false
+		case c == '-':
+			edge = true
+		case c == '.' && !edge:
+			edge = true
+		default:
+			return false
+		}
+	}
+	return !edge
 }

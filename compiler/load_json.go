@@ -54,6 +54,7 @@ func (j *jsonLoader) stream() error {
 // other takes a value that should be an object.
 func (j *jsonLoader) other(src *source, depth int) error {
 	j.scan.values = 0
+	defer j.scan.nodes.release(j.scan.nodes.used)
 	n, err := j.scan.value()
 	if err != nil {
 		return j.tooMany(err)
@@ -109,6 +110,7 @@ func (j *jsonLoader) object(src *source, within typeMeta, outer *jsonObject, dep
 		return err
 	}
 	j.scan.values, j.scan.drop = 0, nil
+	nodes := j.scan.nodes.used
 	o := &jsonObject{objects: len(j.objects), findings: len(j.findings)}
 	n, err := j.scan.object(func(n *yaml.Node, key string) (*yaml.Node, bool, error) {
 		o.see(n)
@@ -128,6 +130,7 @@ func (j *jsonLoader) object(src *source, within typeMeta, outer *jsonObject, dep
 	o.see(n)
 	src = j.document(src)
 	if o.streamed && o.isList() {
+		defer j.scan.nodes.release(nodes)
 		return j.endList(n, src, o, depth)
 	}
 	if o.streamed {
@@ -137,6 +140,7 @@ func (j *jsonLoader) object(src *source, within typeMeta, outer *jsonObject, dep
 		return j.hold(n, outer)
 	}
 	j.decode(n, src, within, depth)
+	j.scan.nodes.release(nodes)
 	return nil
 }
 

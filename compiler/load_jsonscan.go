@@ -18,16 +18,19 @@ import (
 // value. Duplicate keys are kept, for whoever reads the mapping to report.
 type jsonScanner struct {
 	r            *bufio.Reader
-	line, column int // of the next byte, from 1; columns count code points
+	win          []byte // what r has buffered
+	pos          int    // bytes of win that were taken
+	line, column int    // of the next byte, from 1; columns count code points
 	depth        int
 	values       int // of the object being read
+	nodes        nodeArena
 	scratch      []byte
-	keys         map[string]string // interned keys and short values
-	drop         map[string]bool   // fields whose mappings and lists are left out
+	recent       [1 << 11]string // short strings, of which most repeat, by recentSlot
+	drop         map[string]bool // fields whose mappings and lists are left out
 }
 
 func newJSONScanner(r *bufio.Reader) *jsonScanner {
-	return &jsonScanner{r: r, line: 1, column: 1, keys: map[string]string{}}
+	return &jsonScanner{r: r, line: 1, column: 1}
 }
 
 // syntaxError is what is wrong with a JSON text.
@@ -56,18 +59,42 @@ func validJSON(text []byte) bool {
 	}
 }
 
+// fill has win begin with the next byte. It returns io.EOF at the end. What was
+// taken from win is not valid any more.
+func (s *jsonScanner) fill() error {
+	s.r.Discard(s.pos)
+	s.win, s.pos = nil, 0
+	if b, err := s.r.Peek(1); len(b) == 0 {
+		return err
+	}
+	s.win, _ = s.r.Peek(s.r.Buffered())
+	return nil
+}
+
 // peek returns the next byte without taking it, io.EOF at the end.
 func (s *jsonScanner) peek() (byte, error) {
-	b, err := s.r.Peek(1)
-	if len(b) == 0 {
-		return 0, err
+	if s.pos == len(s.win) {
+		if err := s.fill(); err != nil {
+			return 0, err
+		}
 	}
-	return b[0], nil
+	return s.win[s.pos], nil
+}
+
+// ahead returns the next n bytes, at most 16, or fewer at the end.
+func (s *jsonScanner) ahead(n int) []byte {
+	if len(s.win)-s.pos < n {
+		s.r.Discard(s.pos)
+		s.r.Peek(n)
+		s.win, _ = s.r.Peek(s.r.Buffered())
+		s.pos = 0
+	}
+	return s.win[s.pos:min(s.pos+n, len(s.win))]
 }
 
 // take takes one byte that was peeked at.
 func (s *jsonScanner) take(c byte) {
-	s.r.Discard(1)
+	s.pos++
 	switch {
 	case c == '\n':
 		s.line++
@@ -80,23 +107,25 @@ func (s *jsonScanner) take(c byte) {
 // space skips white space and returns the next byte without taking it.
 func (s *jsonScanner) space() (byte, error) {
 	for {
-		buffered, err := s.r.Peek(max(1, s.r.Buffered()))
-		if len(buffered) == 0 {
-			return 0, err
-		}
-		for i, c := range buffered {
+		line, column := s.line, s.column
+		for i, c := range s.win[s.pos:] {
 			switch c {
-			case '\n':
-				s.line++
-				s.column = 1
 			case ' ', '\t', '\r':
-				s.column++
+				column++
+			case '\n':
+				line++
+				column = 1
 			default:
-				s.r.Discard(i)
+				s.pos += i
+				s.line, s.column = line, column
 				return c, nil
 			}
 		}
-		s.r.Discard(len(buffered))
+		s.pos = len(s.win)
+		s.line, s.column = line, column
+		if err := s.fill(); err != nil {
+			return 0, err
+		}
 	}
 }
 
@@ -108,7 +137,7 @@ func (s *jsonScanner) between() (byte, error) {
 		if err != nil || c != '-' || s.column != 1 {
 			return c, err
 		}
-		if m, _ := s.r.Peek(4); !isMarker(m, "---") {
+		if !isMarker(s.ahead(4), "---") {
 			return c, nil
 		}
 		for range 3 {
@@ -131,7 +160,45 @@ func (s *jsonScanner) node(kind yaml.Kind, tag string) (*yaml.Node, error) {
 	if s.values++; s.values > maxValues {
 		return nil, errTooManyValues
 	}
-	return &yaml.Node{Kind: kind, Tag: tag, Line: s.line, Column: s.column}, nil
+	return s.newNode(kind, tag), nil
+}
+
+func (s *jsonScanner) newNode(kind yaml.Kind, tag string) *yaml.Node {
+	n := s.nodes.take()
+	n.Kind, n.Tag, n.Line, n.Column = kind, tag, s.line, s.column
+	return n
+}
+
+// nodeArena hands out nodes, and takes them back once an object was decoded.
+type nodeArena struct {
+	chunks [][]yaml.Node // of arenaChunk
+	used   int
+}
+
+const (
+	arenaChunk = 256
+	arenaKept  = 64 // chunks, however large an object was
+)
+
+// take returns a zero node, which may have room for content.
+func (a *nodeArena) take() *yaml.Node {
+	c := a.used / arenaChunk
+	if c == len(a.chunks) {
+		a.chunks = append(a.chunks, make([]yaml.Node, arenaChunk))
+	}
+	n := &a.chunks[c][a.used%arenaChunk]
+	a.used++
+	*n = yaml.Node{Content: n.Content[:0]}
+	return n
+}
+
+// release takes back what was handed out since used was what it is now.
+func (a *nodeArena) release(used int) {
+	a.used = used
+	if kept := used/arenaChunk + arenaKept; len(a.chunks) > kept {
+		clear(a.chunks[kept:])
+		a.chunks = a.chunks[:kept]
+	}
 }
 
 // errTooManyValues ends the reading of an object above maxValues.
@@ -173,7 +240,7 @@ func (s *jsonScanner) skip() error {
 	}
 	switch c {
 	case '{':
-		return s.members(func(string, *yaml.Node) error { return s.skip() })
+		return s.skipMembers()
 	case '[':
 		return s.elements(s.skip)
 	case '"':
@@ -191,29 +258,52 @@ func (s *jsonScanner) object(field func(n *yaml.Node, key string) (*yaml.Node, b
 	if err != nil {
 		return nil, err
 	}
-	err = s.members(func(key string, k *yaml.Node) error {
-		if field != nil {
-			if v, taken, err := field(n, key); taken || err != nil {
-				if v != nil {
-					n.Content = append(n.Content, k, v)
-				}
-				return err
+	if err := s.enter('{'); err != nil {
+		return n, err
+	}
+	for first := true; ; first = false {
+		if done, err := s.beginKey(first); done || err != nil {
+			return n, err
+		}
+		k := s.newNode(yaml.ScalarNode, "!!str")
+		k.Style = yaml.DoubleQuotedStyle
+		if k.Value, err = s.str(); err != nil {
+			return n, err
+		}
+		if err := s.endKey(); err != nil {
+			return n, err
+		}
+		if err := s.member(n, k, field); err != nil {
+			return n, err
+		}
+		if done, err := s.comma('}'); done || err != nil {
+			return n, err
+		}
+	}
+}
+
+// member reads the value of key k of n.
+func (s *jsonScanner) member(n, k *yaml.Node, field func(n *yaml.Node, key string) (*yaml.Node, bool, error)) error {
+	if field != nil {
+		if v, taken, err := field(n, k.Value); taken || err != nil {
+			if v != nil {
+				n.Content = append(n.Content, k, v)
 			}
+			return err
 		}
-		if s.drop[key] {
-			if c, err := s.inside(); err != nil {
-				return err
-			} else if c == '{' || c == '[' {
-				return s.skip()
-			}
+	}
+	if s.drop[k.Value] {
+		if c, err := s.inside(); err != nil {
+			return err
+		} else if c == '{' || c == '[' {
+			return s.skip()
 		}
-		v, err := s.value()
-		if err == nil {
-			n.Content = append(n.Content, k, v)
-		}
-		return err
-	})
-	return n, err
+	}
+	v, err := s.value()
+	if err == nil {
+		n.Content = append(n.Content, k, v)
+	}
+	return err
 }
 
 func (s *jsonScanner) array() (*yaml.Node, error) {
@@ -245,43 +335,58 @@ func (s *jsonScanner) leave(c byte) {
 	s.take(c)
 }
 
-// members reads an object whose brace is next. fn is called behind each colon
-// and must read the value.
-func (s *jsonScanner) members(fn func(key string, k *yaml.Node) error) error {
+// skipMembers reads an object whose brace is next.
+func (s *jsonScanner) skipMembers() error {
 	if err := s.enter('{'); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		c, err := s.inside()
-		if err != nil {
+		if done, err := s.beginKey(first); done || err != nil {
 			return err
 		}
-		if c == '}' && first {
-			s.leave(c)
-			return nil
-		}
-		if c != '"' {
-			return s.errorf("%q is not expected here, want a key in quotes", rune(c))
-		}
-		k := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Line: s.line, Column: s.column}
-		if k.Value, err = s.str(); err != nil {
+		if _, err := s.text(); err != nil {
 			return err
 		}
-		s.values++
-		if c, err = s.inside(); err != nil {
+		if err := s.endKey(); err != nil {
 			return err
 		}
-		if c != ':' {
-			return s.errorf(`%q is not expected here, want ":" behind the key`, rune(c))
-		}
-		s.take(c)
-		if err := fn(k.Value, k); err != nil {
+		if err := s.skip(); err != nil {
 			return err
 		}
 		if done, err := s.comma('}'); done || err != nil {
 			return err
 		}
 	}
+}
+
+// beginKey reads up to the quote of a key, or over the brace that ends an object
+// without one.
+func (s *jsonScanner) beginKey(first bool) (done bool, err error) {
+	c, err := s.inside()
+	switch {
+	case err != nil:
+		return false, err
+	case c == '}' && first:
+		s.leave(c)
+		return true, nil
+	case c != '"':
+		return false, s.errorf("%q is not expected here, want a key in quotes", rune(c))
+	}
+	return false, nil
+}
+
+// endKey reads over the colon.
+func (s *jsonScanner) endKey() error {
+	s.values++
+	c, err := s.inside()
+	if err != nil {
+		return err
+	}
+	if c != ':' {
+		return s.errorf(`%q is not expected here, want ":" behind the key`, rune(c))
+	}
+	s.take(c)
+	return nil
 }
 
 // elements reads an array whose bracket is next. fn must read one value.
@@ -330,56 +435,56 @@ func (s *jsonScanner) str() (string, error) {
 		return "", err
 	}
 	const short = 64
-	if len(b) > short {
+	if len(b) == 0 || len(b) > short {
 		return string(b), nil
 	}
-	if t, ok := s.keys[string(b)]; ok {
-		return t, nil
+	t := &s.recent[recentSlot(b)%len(s.recent)]
+	if *t != string(b) {
+		*t = string(b)
 	}
-	t := string(b)
-	if len(s.keys) < 1<<14 {
-		s.keys[t] = t
-	}
-	return t, nil
+	return *t, nil
 }
 
-// text reads a string into the scratch buffer.
+// recentSlot is a number that short strings seldom have in common.
+func recentSlot(b []byte) int {
+	n := len(b)
+	h := uint32(n)<<24 ^ uint32(b[0])<<16 ^ uint32(b[n/2])<<8 ^ uint32(b[n-1]) ^ uint32(b[n/4])<<12
+	return int(h * 0x9e3779b1 >> 16)
+}
+
+// text reads a string. It is valid until the next byte is read.
 func (s *jsonScanner) text() ([]byte, error) {
 	s.take('"')
 	s.scratch = s.scratch[:0]
 	for {
-		// Plain characters first, as many as are in the buffer.
-		buffered, err := s.r.Peek(max(1, s.r.Buffered()))
-		if len(buffered) == 0 {
-			if err == io.EOF {
+		if s.pos == len(s.win) {
+			if err := s.fill(); err == io.EOF {
 				return nil, s.errorf("the text ends inside of a string")
+			} else if err != nil {
+				return nil, err
 			}
-			return nil, err
 		}
-		i := 0
-		for i < len(buffered) && buffered[i] != '"' && buffered[i] != '\\' && buffered[i] >= ' ' {
-			if utf8.RuneStart(buffered[i]) {
-				s.column++
-			}
-			i++
-		}
-		s.scratch = append(s.scratch, buffered[:i]...)
-		if len(s.scratch) > maxDocument {
+		// Plain characters first, as many as there are.
+		b := s.plain()
+		if len(s.scratch)+len(b) > maxDocument {
 			return nil, s.errorf("a string is larger than %d MB", maxDocument>>20)
 		}
-		if i == len(buffered) {
-			s.r.Discard(i)
+		if s.pos == len(s.win) {
+			s.scratch = append(s.scratch, b...)
 			continue
 		}
-		c := buffered[i]
-		s.r.Discard(i)
+		c := s.win[s.pos]
+		if c != '"' || len(s.scratch) > 0 {
+			s.scratch = append(s.scratch, b...)
+			b = s.scratch
+		}
 		switch {
 		case c == '"':
-			if !utf8.Valid(s.scratch) {
+			if !utf8.Valid(b) {
 				return nil, s.errorf("a string is not UTF-8")
 			}
 			s.take(c)
-			return s.scratch, nil
+			return b, nil
 		case c < ' ':
 			return nil, s.errorf("control character %U in a string, want it escaped", c)
 		}
@@ -387,6 +492,29 @@ func (s *jsonScanner) text() ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// plain takes the characters of a string that stand for themselves, up to the end
+// of win.
+func (s *jsonScanner) plain() []byte {
+	b := s.win[s.pos:]
+	i, high := 0, byte(0)
+	for i < len(b) && b[i] != '"' && b[i] != '\\' && b[i] >= ' ' {
+		high |= b[i]
+		i++
+	}
+	b = b[:i]
+	s.pos += i
+	if high < utf8.RuneSelf {
+		s.column += i
+		return b
+	}
+	for _, c := range b {
+		if utf8.RuneStart(c) {
+			s.column++
+		}
+	}
+	return b
 }
 
 // escape reads one escape sequence into the scratch buffer.
@@ -425,7 +553,7 @@ func (s *jsonScanner) unicode() error {
 		return err
 	}
 	if utf16.IsSurrogate(r) {
-		if b, _ := s.r.Peek(2); string(b) != `\u` {
+		if string(s.ahead(2)) != `\u` {
 			return s.errorf("half of a surrogate pair, want both")
 		}
 		s.take('\\')
@@ -442,7 +570,7 @@ func (s *jsonScanner) unicode() error {
 }
 
 func (s *jsonScanner) hex() (rune, error) {
-	b, _ := s.r.Peek(5)
+	b := s.ahead(5)
 	v, err := uint64(0), error(nil)
 	if len(b) < 5 {
 		return 0, s.errorf("the text ends inside of a string")

@@ -20,7 +20,7 @@ func (l *loader) merge() {
 func (l *loader) mergeObjects(objects []*object, both map[objectKey]bool, first map[objectKey]*object) {
 	for _, o := range objects {
 		named := o.name != ""
-		if named && both[o.objectKey] && o.inventory == isPolicyKind(o.kind) {
+		if named && len(both) > 0 && both[o.objectKey] && o.inventory == isPolicyKind(o.kind) {
 			continue // yields to the one in the other input, with its findings
 		}
 		l.in.Findings = append(l.in.Findings, o.findings...)
@@ -41,23 +41,19 @@ func (l *loader) mergeObjects(objects []*object, both map[objectKey]bool, first 
 	}
 }
 
-// inBoth returns the objects that both LoadOptions.Policies and Inventory have.
+// inBoth returns the objects that both LoadOptions.Policies and Inventory have. It
+// remembers those of the policies, which are few where there are many.
 func inBoth(objects []*object) map[objectKey]bool {
-	const policies, inventory = 1, 2
-	seen := make(map[objectKey]uint8)
+	policies := make(map[objectKey]bool)
 	for _, o := range objects {
-		in := uint8(policies)
-		if o.inventory {
-			in = inventory
-		}
-		if o.name != "" {
-			seen[o.objectKey] |= in
+		if !o.inventory && o.name != "" {
+			policies[o.objectKey] = true
 		}
 	}
 	both := make(map[objectKey]bool)
-	for k, in := range seen {
-		if in == policies|inventory {
-			both[k] = true
+	for _, o := range objects {
+		if len(policies) > 0 && o.inventory && policies[o.objectKey] {
+			both[o.objectKey] = true
 		}
 	}
 	return both

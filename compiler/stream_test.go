@@ -1,12 +1,15 @@
 package compiler
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // podDump is the output of kubectl get pods -o json for n pods, made while it is
@@ -108,4 +111,55 @@ func BenchmarkStream(b *testing.B) {
 		}
 		b.SetBytes(dump.total)
 	}
+}
+
+// What the scanner reads, and where, does not depend on how much of the text it
+// gets at a time; nodes that were taken back are as good as new.
+func TestJSONBuffers(t *testing.T) {
+	dump, err := io.ReadAll(&podDump{n: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		string(dump),
+		"{\"a\": \"\u00e4\U0001f600\\u00e4\\ud83d\\ude00\\n\", \n \"\u00e4\": [1, -0.5e+3, true,\r\n\tnull, {}, [], \"\"]}",
+		`{"a": "` + strings.Repeat("x", 5000) + `", "b": "` + strings.Repeat("\u00e4", 40) + `", "c": {"d": [[[1]]]}}`,
+	} {
+		read := func(size int) *yaml.Node {
+			s := newJSONScanner(bufio.NewReaderSize(strings.NewReader(text), size))
+			for range 2 * arenaChunk { // used before, with content
+				n := s.nodes.take()
+				n.Value, n.Content = "old", append(n.Content, n)
+			}
+			s.nodes.release(0)
+			n, err := s.value()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		want := placesOf(read(1 << 20))
+		for _, size := range []int{16, 17, 100, 4096} {
+			if got := placesOf(read(size)); got != want {
+				t.Fatalf("with a buffer of %d bytes:\n%s\nwant\n%s", size, got, want)
+			}
+		}
+		if !strings.HasPrefix(want, "1:1 !!map \"\"\n") || strings.Contains(want, "old") {
+			t.Errorf("read %.200s", want)
+		}
+	}
+}
+
+// placesOf lists nodes with where they stand.
+func placesOf(n *yaml.Node) string {
+	var b strings.Builder
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		fmt.Fprintf(&b, "%d:%d %s %q\n", n.Line, n.Column, n.Tag, n.Value)
+		for _, c := range n.Content {
+			walk(c)
+		}
+	}
+	walk(n)
+	return b.String()
 }
