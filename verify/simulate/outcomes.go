@@ -65,8 +65,9 @@ type exploration struct {
 
 // address walks for a remote address that is known.
 func (e *exploration) address() (outcome, error) {
-	for i := range e.walk.rules {
-		r := &e.walk.rules[i]
+	s := e.walk.search(e.remote.addr, e.point)
+	for i := s.next(0); i < len(e.walk.rules); i = s.next(i + 1) {
+		r := e.walk.rules[i]
 		j, ok := r.peer(e.remote.addr)
 		if !ok && !e.open(r) {
 			continue
@@ -119,7 +120,7 @@ func (e *exploration) unresolved() (outcome, error) {
 	self := model.Atom((&model.Peer{Kind: model.PeerFQDN, FQDN: e.remote.name}).String())
 	left := space{netipx.RangeOfPrefix(e.remote.family.All())}
 	for i := range e.walk.rules {
-		r := &e.walk.rules[i]
+		r := e.walk.rules[i]
 		certain, ok := noPeer, r.everyone()
 		for _, u := range r.unknown {
 			if u.atom == self && !ok {

@@ -34,6 +34,7 @@ type Simulator struct {
 	subjects sync.Map // *model.Pod of the inventory to *subject
 	labelled sync.Map // namespace and labels to *walks
 	walks    sync.Map // string of policy numbers to *walks
+	rules    sync.Map // section to []*walkRule
 }
 
 // selectable is a policy with its selector as Kubernetes matches it.
@@ -135,7 +136,7 @@ func (s *Simulator) walksOf(policies []*model.Policy) *walks {
 	}
 	ws := &walks{}
 	for _, d := range model.Directions {
-		ws[d] = newWalk(policies, d, s.resolver, s.options.IsolateByDirection)
+		ws[d] = s.newWalk(policies, d)
 	}
 	kept, _ := s.walks.LoadOrStore(key.String(), ws)
 	return kept.(*walks)

@@ -94,7 +94,7 @@ func (t *text) walk(at *judged) {
 		}
 		tw := tabwriter.NewWriter(t.w, 0, 0, 2, ' ', 0)
 		for i := range rules {
-			r := &at.walk.rules[tried]
+			r := at.walk.rules[tried]
 			tried++
 			decided := r.ref == at.decision.Rule
 			fmt.Fprintf(tw, "    %s[%d]\t%s\t%s\t%s\n", at.walk.Direction, i, r.rule.Action, summary(r.rule), t.step(at, r, decided))
