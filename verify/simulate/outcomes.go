@@ -69,13 +69,15 @@ func (e *exploration) address() (outcome, error) {
 	for i := s.next(0); i < len(e.walk.rules); i = s.next(i + 1) {
 		r := e.walk.rules[i]
 		j, ok := r.peer(e.remote.addr)
-		if !ok && !e.open(r) {
-			continue
+		match, err := false, error(nil)
+		if ok || e.open(r) {
+			match, err = r.ports(e.point)
 		}
-		match, err := r.ports(e.point)
 		switch {
 		case err != nil:
 			return outcome{}, err
+		case !match && s.short:
+			return outcome{}, &DisagreementError{Shortcut: r.name + " matches", Walk: "it does not"}
 		case !match:
 		case ok:
 			return outcome{decision: r.decision(j), rule: r}, nil

@@ -24,6 +24,8 @@ type Walk struct {
 	rules []*walkRule // shared by all walks that hold their policy
 	names []string    // of Policies
 	words words       // of rules
+	// shortcut, unless nil, spares the walk: see [Simulator.With].
+	shortcut Shortcut
 }
 
 // walkRule is one rule of the source.
@@ -44,6 +46,9 @@ type walkPeer struct {
 
 func (s *Simulator) newWalk(policies []*model.Policy, d model.Direction) *Walk {
 	w := &Walk{Direction: d, Policies: policies}
+	if s.shortcuts != nil {
+		w.shortcut = s.shortcuts(s.resolver, policies, d)
+	}
 	for _, p := range policies {
 		w.Isolated = w.Isolated || !s.options.IsolateByDirection || p.Section(d) != nil
 		w.names = append(w.names, p.Ref())
@@ -59,16 +64,16 @@ type section struct {
 }
 
 // rulesOf returns the rules of p for direction d, which all walks share.
-func (s *Simulator) rulesOf(p *model.Policy, d model.Direction) []*walkRule {
+func (w *facts) rulesOf(p *model.Policy, d model.Direction) []*walkRule {
 	key := section{p, d}
-	if rules, ok := s.rules.Load(key); ok {
+	if rules, ok := w.rules.Load(key); ok {
 		return rules.([]*walkRule)
 	}
 	rules := make([]*walkRule, len(p.Rules(d)))
 	for i := range rules {
-		rules[i] = newWalkRule(model.RuleRef{Policy: p, Direction: d, Index: i}, s.resolver)
+		rules[i] = newWalkRule(model.RuleRef{Policy: p, Direction: d, Index: i}, w.resolver)
 	}
-	kept, _ := s.rules.LoadOrStore(key, rules)
+	kept, _ := w.rules.LoadOrStore(key, rules)
 	return kept.([]*walkRule)
 }
 

@@ -57,22 +57,33 @@ var (
 	none6 = hull6{uint128{math.MaxUint64, math.MaxUint64}, uint128{math.MaxUint64, math.MaxUint64}}
 )
 
-// search goes through the rules that a packet could match.
+// search goes through the rules of a walk that a packet could match: those that
+// its words let through or, where there is a shortcut, those that it names.
 type search struct {
 	*Walk
-	four   bool // the family; ip4 or ip6 is the address
-	ip4    uint32
-	ip6    uint128
-	l4     model.L4
-	anyL4  bool // the point is not known: a rule may look at it and say so
-	tested []hullL4
+	four  bool // the family; ip4 or ip6 is the address
+	ip4   uint32
+	ip6   uint128
+	l4    model.L4
+	anyL4 bool // the point is not known: a rule may look at it and say so
+
+	// Where short is set: the rule that matches in any case, -1 for none, and those
+	// before it that match where the address is in an unresolved peer.
+	short      bool
+	rule       int
+	conditions []model.Conditional
 }
 
 // search begins at a packet whose remote address is a, unmapped.
 func (w *Walk) search(a netip.Addr, x point) search {
 	s := search{Walk: w, l4: model.L4Of(x.proto, x.port), anyL4: !x.known}
+	if w.shortcut != nil && x.known {
+		rule, conditions, ok := w.shortcut.Find(a, s.l4)
+		if s.short, s.rule, s.conditions = ok, int(rule), conditions; ok {
+			return s
+		}
+	}
 	w.words.onceL4.Do(w.makeL4)
-	s.tested = w.words.l4
 	if s.four = a.Is4(); s.four {
 		w.words.once4.Do(w.make4)
 		s.ip4 = toUint32(a)
@@ -86,6 +97,9 @@ func (w *Walk) search(a netip.Addr, x point) search {
 // next returns the index of the first rule from i on that the packet could
 // match, or the number of rules where there is none.
 func (s *search) next(i int) int {
+	if s.short {
+		return s.named(i)
+	}
 	for ; ; i++ {
 		if s.four {
 			i = next4(s.words.ip4, s.ip4, i)
@@ -95,10 +109,24 @@ func (s *search) next(i int) int {
 		if i < 0 {
 			return len(s.rules)
 		}
-		if t := &s.tested[i]; s.anyL4 || s.l4-t.first <= t.span {
+		if h := &s.words.l4[i]; s.anyL4 || s.l4-h.first <= h.span {
 			return i
 		}
 	}
+}
+
+// named is next where there is a shortcut.
+func (s *search) named(i int) int {
+	for len(s.conditions) > 0 {
+		if at := int(s.conditions[0].Rule); at >= i {
+			return at
+		}
+		s.conditions = s.conditions[1:]
+	}
+	if s.rule >= i {
+		return s.rule
+	}
+	return len(s.rules)
 }
 
 // next4 returns the first index from i on whose hull holds a, -1 without one. The
