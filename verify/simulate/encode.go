@@ -57,13 +57,22 @@ func (s *Side) appendJSON(b []byte) []byte {
 		b = append(b, `,"peer":`...)
 		b = strconv.AppendInt(b, int64(*s.Peer), 10)
 	}
-	for i, p := range s.Policies {
-		b = appendMember(b, listMark(i, `,"policies":[`), p)
-	}
-	if len(s.Policies) > 0 {
-		b = append(b, ']')
+	switch {
+	case len(s.Policies) == 0:
+	case s.at.walk != nil: // whose policies they are
+		b = append(b, s.at.walk.encoded...)
+	default:
+		b = appendPolicies(b, s.Policies)
 	}
 	return append(b, '}')
+}
+
+// appendPolicies appends the member of a side that lists policies.
+func appendPolicies(b []byte, policies []string) []byte {
+	for i, p := range policies {
+		b = appendMember(b, listMark(i, `,"policies":[`), p)
+	}
+	return append(b, ']')
 }
 
 // listMark is what stands before element i of a list that begins with start.

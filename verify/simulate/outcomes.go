@@ -37,12 +37,14 @@ func (w *Walk) outcomes(r remote, x point) ([]outcome, error) {
 	if r.name == "" && !r.addr.IsValid() {
 		return nil, errNoAddress
 	}
-	e := &exploration{walk: w, remote: r, point: x}
-	find := e.address
-	if r.name != "" {
-		find = e.unresolved
+	e := exploration{walk: w, remote: r, point: x}
+	var last outcome
+	var err error
+	if r.name == "" {
+		last, err = e.address()
+	} else {
+		last, err = e.unresolved()
 	}
-	last, err := find()
 	if err != nil {
 		return nil, err
 	}

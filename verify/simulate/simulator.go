@@ -33,6 +33,7 @@ type facts struct {
 	families  []model.Family
 	resolver  *compiler.Resolver
 	addresses *compiler.Addresses
+	contested bool // there are addresses that several pods claim
 
 	global     []selectable            // GlobalTrafficPolicies
 	namespaced map[string][]selectable // TrafficPolicies by namespace
@@ -67,6 +68,7 @@ func New(in *compiler.Input, o compiler.Options) *Simulator {
 		endpoints:  map[string][]*model.Endpoints{},
 	}
 	w.addresses = w.resolver.Addresses()
+	w.contested = len(w.addresses.Conflicts()) > 0
 	for _, e := range in.Inventory.Endpoints {
 		of := w.endpoints
 		if e.Slice {

@@ -106,7 +106,7 @@ func (st *stream) read(ctx context.Context) {
 		b := st.empty()
 		for len(b.lines) < batchSize && last == nil && !b.idle {
 			text, err := st.flows.nextLine()
-			if bad := (*LineError)(nil); err == nil || errors.As(err, &bad) {
+			if err == nil || isLineError(err) {
 				b.text = append(b.text, text...)
 				b.lines = append(b.lines, batchLine{len(b.text), st.flows.line, err})
 			} else {
@@ -125,41 +125,50 @@ func (st *stream) read(ctx context.Context) {
 	}
 }
 
+func isLineError(err error) bool {
+	var bad *LineError
+	return errors.As(err, &bad)
+}
+
 // answer judges the flows of b.
 func (s *Simulator) answer(r *FlowReader, b *batch) {
 	at := 0
 	for _, l := range b.lines {
 		text := b.text[at:l.end]
 		at = l.end
-		var res *Result
 		err := l.err
 		if err == nil {
-			res, err = s.answerLine(r, text, l.line, b)
+			err = s.answerLine(r, text, l.line, b)
 		}
-		switch bad, wrong := (*LineError)(nil), (*DisagreementError)(nil); {
-		case errors.As(err, &wrong):
-			wrong.Line = l.line
-			b.err = wrong
-			return
-		case errors.As(err, &bad):
-			err = bad.Err
-		}
-		b.sum.Flows++
 		if err != nil {
-			b.sum.Unread++
-			b.out = appendFlowError(b.out, flowError{err.Error(), l.line})
-			continue
+			b.fail(err, l.line)
 		}
-		b.sum.count(res.Verdict)
-		b.notes = append(b.notes, res.Notes...)
+		if b.err != nil {
+			return
+		}
 	}
 }
 
-// answerLine judges one line and appends the answer to b, unless there is an error.
-func (s *Simulator) answerLine(r *FlowReader, text []byte, line int, b *batch) (*Result, error) {
+// fail answers a line that cannot be judged, or ends the output.
+func (b *batch) fail(err error, line int) {
+	if wrong := (*DisagreementError)(nil); errors.As(err, &wrong) {
+		wrong.Line = line
+		b.err = wrong
+		return
+	}
+	if bad := (*LineError)(nil); errors.As(err, &bad) {
+		err = bad.Err
+	}
+	b.sum.Flows++
+	b.sum.Unread++
+	b.out = appendFlowError(b.out, flowError{err.Error(), line})
+}
+
+// answerLine judges one line and adds the answer to b, unless there is an error.
+func (s *Simulator) answerLine(r *FlowReader, text []byte, line int, b *batch) error {
 	f, err := r.parse(text)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	res, err := s.Judge(f)
 	start := len(b.out)
@@ -169,10 +178,16 @@ func (s *Simulator) answerLine(r *FlowReader, text []byte, line int, b *batch) (
 	if s.plain != nil && sampled(line) {
 		if e := s.compare(f, b.out[start:], err); e != nil {
 			b.out = b.out[:start]
-			return nil, e
+			return e
 		}
 	}
-	return res, err
+	if err != nil {
+		return err
+	}
+	b.sum.Flows++
+	b.sum.count(res.Verdict)
+	b.notes = append(b.notes, res.Notes...)
+	return nil
 }
 
 // sampled reports whether a flow is judged by walking too, by the number of its

@@ -21,9 +21,10 @@ type Walk struct {
 	// --isolation=direction.
 	Isolated bool
 
-	rules []*walkRule // shared by all walks that hold their policy
-	names []string    // of Policies
-	words words       // of rules
+	rules   []*walkRule // shared by all walks that hold their policy
+	names   []string    // of Policies
+	encoded []byte      // names as answers list them
+	words   words       // of rules
 	// shortcut, unless nil, spares the walk: see [Simulator.With].
 	shortcut Shortcut
 }
@@ -54,6 +55,7 @@ func (s *Simulator) newWalk(policies []*model.Policy, d model.Direction) *Walk {
 		w.names = append(w.names, p.Ref())
 		w.rules = append(w.rules, s.rulesOf(p, d)...)
 	}
+	w.encoded = slices.Clip(appendPolicies(nil, w.names))
 	return w
 }
 
