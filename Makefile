@@ -17,7 +17,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
 build: ## Build bin/trafficpolicy and, on Linux, bin/tploader
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/trafficpolicy $(if $(filter linux,$(shell $(GO) env GOOS)),./cmd/tploader)
 
 cross: ## Cross-build every platform we ship, to check that it builds
 	@set -e; for os in linux darwin windows; do for arch in amd64 arm64; do \

@@ -25,6 +25,7 @@ type meta struct {
 	annotations     *yaml.Node
 	annotationsPath *path
 	deleting        bool
+	defaulted       bool // namespace is the default
 }
 
 // objectMeta reads metadata of an inventory object. namespaced kinds without a
@@ -92,7 +93,7 @@ func (d *decoder) metaName(m *meta, n, node *yaml.Node, p *path, f *fields, name
 	switch {
 	case !ok || !namespaced:
 	case ns == "":
-		m.namespace = d.namespace
+		m.namespace, m.defaulted = d.namespace, true
 	case d.namespaceName(ns, f.get("namespace"), p.field("namespace")):
 		m.namespace = d.intern(ns)
 	}

@@ -19,7 +19,10 @@ type object struct {
 	findings  []model.Finding
 	// value is a *model.Policy, *model.Pod and so on; nil exactly where an error
 	// is among findings.
-	value any
+	value     any
+	defaulted bool // its namespace is that of LoadOptions: it names none
+	// tree is what a policy is made of, where loader.snapshot is set.
+	tree []byte
 	// spec is a digest of what an object that is not valid says, to tell equal
 	// copies of it.
 	spec string
@@ -71,7 +74,8 @@ func (t typeMeta) isList() bool { return strings.HasSuffix(t.kind, "List") }
 // source is a document together with how its objects are to be taken.
 type source struct {
 	*document
-	inventory bool // named by LoadOptions.Inventory
+	path      string // "-" is standard input
+	inventory bool   // named by LoadOptions.Inventory
 	// found is set for a file found in a directory. What is no Kubernetes object
 	// there is skipped: kustomization.yaml, values.yaml and the like. Somebody who
 	// names such a file has made a mistake.
@@ -106,7 +110,11 @@ func (l *loader) decode(n *yaml.Node, src *source, within typeMeta, depth int) {
 	case t.isList() && d.items(n, src, t, depth):
 		l.findings = append(l.findings, d.findings...)
 	case t.apiVersion == model.GroupVersion && (t.kind == policyKinds[0] || t.kind == policyKinds[1]):
-		l.add(d.policyObject(n, t.kind), src)
+		o := d.policyObject(n, t.kind)
+		if l.snapshot {
+			o.tree = l.encodeTree(t.kind, n, src.document)
+		}
+		l.add(o, src)
 	case t.lookup() != nil:
 		l.add(d.inventoryObject(n, t), src)
 	default:
@@ -171,7 +179,7 @@ func (d *decoder) inventoryObject(n *yaml.Node, t typeMeta) *object {
 	f := d.lenient(n, nil, "metadata")
 	m := d.objectMeta(n, f.get("metadata"), !clusterScoped[t.kind])
 	o.objectKey = objectKey{d.intern(t.kind), m.namespace, m.name}
-	m.kind = o.kind
+	m.kind, o.defaulted = o.kind, m.defaulted
 	o.value = t.lookup()(d, n, m)
 	o.findings = d.findings
 	if d.broken {

@@ -11,7 +11,8 @@ import (
 // LoadOptions says what to read. The zero LoadOptions reads nothing.
 type LoadOptions struct {
 	// Policies and Inventory are files, directories (read recursively for .yaml,
-	// .yml and .json) or "-" for Stdin, which may be named once.
+	// .yml, .json and .tpi) or "-" for Stdin, which may be named once. Each is YAML,
+	// JSON or a compact inventory of [Snapshot].
 	Policies, Inventory []string
 	Stdin               io.Reader
 	// Namespace is what a TrafficPolicy, and any other namespaced object, without
@@ -38,7 +39,8 @@ type Input struct {
 	// Findings are TP001 to TP012, sorted. An error among them means that
 	// Policies or Inventory lack an object.
 	Findings []model.Finding
-	// Files counts the files that were read, each once, standard input included.
+	// Files counts the files that were read, each once, standard input included. Of a
+	// compact inventory the files that it was made of count.
 	Files int
 	// Skipped counts objects of kinds that mean nothing to policies, by kind, and
 	// under NoKind documents that are no Kubernetes objects.
@@ -53,6 +55,8 @@ type Input struct {
 	Suppressions []Suppression
 
 	lines sourceLines
+	// copied holds files whose objects were read from a compact inventory.
+	copied map[string]bool
 	// inInventory holds the policies that LoadOptions.Inventory brought.
 	inInventory map[*model.Policy]bool
 	// ofInventory holds the findings of inventory objects that are in
@@ -68,20 +72,33 @@ func Load(ctx context.Context, o LoadOptions) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := l.readAll(ctx, o); err != nil {
+		return nil, err
+	}
+	return l.finish(), nil
+}
+
+// readAll takes the objects of all inputs.
+func (l *loader) readAll(ctx context.Context, o LoadOptions) error {
 	inputs, err := listInputs(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, in := range inputs {
 		if err := l.read(ctx, in); err != nil {
-			return nil, err
+			return err
 		}
 	}
+	return nil
+}
+
+// finish returns what was read.
+func (l *loader) finish() *Input {
 	l.merge()
 	slices.SortFunc(l.in.Policies, model.ComparePolicies)
 	model.SortFindings(l.in.Findings)
 	l.in.Findings = slices.CompactFunc(l.in.Findings, sameFinding)
-	return l.in, nil
+	return l.in
 }
 
 // Copy is an object that says the same as a policy that was read before it.
@@ -93,6 +110,10 @@ type Copy struct {
 // FromInventory reports whether p, one of in.Policies, was read from
 // LoadOptions.Inventory.
 func (in *Input) FromInventory(p *model.Policy) bool { return in.inInventory[p] }
+
+// Copied reports whether objects of file were read from a compact inventory, which
+// does not change with the file.
+func (in *Input) Copied(file string) bool { return in.copied[file] }
 
 // findingKey tells findings apart.
 type findingKey struct {

@@ -19,6 +19,8 @@ func (l *loader) jsonStream(ctx context.Context, src *source, r *bufio.Reader) e
 	var syntax *syntaxError
 	if errors.As(err, &syntax) {
 		l.textError(src.document, syntax.line, syntax.column, "not JSON: "+syntax.message)
+		f := l.findings[len(l.findings)-1]
+		l.cutOff = &f
 		return nil
 	}
 	return err

@@ -21,7 +21,12 @@ type inputFile struct {
 }
 
 // extensions of files that are read in directories.
-var extensions = []string{".json", ".yaml", ".yml"}
+var extensions = []string{".json", compactExtension, ".yaml", ".yml"}
+
+// IsInputFile reports whether a file of that name is read in a directory.
+func IsInputFile(name string) bool {
+	return slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
+}
 
 // listInputs expands directories. Files are in the order of o, those of a
 // directory sorted.
@@ -85,7 +90,7 @@ func (w *dirWalk) dir(dir string) error {
 }
 
 func (w *dirWalk) entry(path string, e fs.DirEntry) error {
-	wanted := slices.Contains(extensions, strings.ToLower(filepath.Ext(path)))
+	wanted := IsInputFile(path)
 	mode := e.Type()
 	if mode&fs.ModeSymlink != 0 {
 		info, err := os.Stat(path)

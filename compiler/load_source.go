@@ -11,6 +11,7 @@ import (
 type sourceLines struct {
 	mu    sync.Mutex
 	stdin []byte // nil where it was too large, or not read
+	mixed bool   // a compact inventory names standard input: which one is meant, is not known
 	file  string // the file that text is of
 	text  []byte
 }
@@ -27,6 +28,9 @@ func (in *Input) SourceLine(file string, line int) (string, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text := s.stdin
+	if s.mixed {
+		text = nil
+	}
 	if file != StdinName {
 		text = s.read(file)
 	}

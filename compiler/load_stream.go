@@ -30,7 +30,7 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 		defer f.Close()
 		r = f
 	}
-	l.count(in.path)
+	src.path = in.path
 	if err := l.stream(ctx, src, r); err != nil {
 		return fmt.Errorf("read %s: %w", model.Printable(src.file), err)
 	}
@@ -38,6 +38,13 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 		l.in.lines.stdin = l.stdin.text()
 	}
 	return nil
+}
+
+// beginSource notes that the objects of a file follow; path is what it is counted
+// by.
+func (l *loader) beginSource(name, path string) {
+	l.count(path)
+	l.sources = append(l.sources, sourceFile{name, sourceMark{len(l.objects), len(l.findings), len(l.in.Suppressions)}})
 }
 
 // count counts a file that was read, once by whatever name.
@@ -54,7 +61,7 @@ func (l *loader) count(path string) {
 	}
 }
 
-// stream tells JSON from YAML and takes all objects of r.
+// stream tells JSON, YAML and compact inventories apart and takes all objects of r.
 func (l *loader) stream(ctx context.Context, src *source, r io.Reader) error {
 	if l.buffer == nil {
 		l.buffer = bufio.NewReaderSize(nil, sniffSize)
@@ -65,6 +72,17 @@ func (l *loader) stream(ctx context.Context, src *source, r io.Reader) error {
 		return err
 	}
 	whole := err != nil
+	if IsCompactInventory(head) && l.take == nil {
+		if src.file == StdinName {
+			l.stdin.forget() // it has no lines
+		}
+		return l.compactStream(ctx, src, l.buffer)
+	}
+	l.beginSource(src.file, src.path)
+	if IsCompactInventory(head) {
+		l.textError(src.document, 1, 1, "not YAML or JSON: the file is a compact inventory")
+		return nil
+	}
 	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		l.textError(src.document, 1, 1, "not YAML or JSON: the text is UTF-16, want UTF-8")
 		return nil
@@ -119,6 +137,9 @@ func (s *stdin) Read(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// forget has nothing of standard input remembered.
+func (s *stdin) forget() { s.kept, s.lost = nil, true }
 
 // text returns what was read, nil where that is too much to keep.
 func (s *stdin) text() []byte { return s.kept }

@@ -29,12 +29,28 @@ type loader struct {
 	findings []model.Finding // that belong to no object
 	skipped  map[string]int
 	counted  map[string]bool // files of in.Files, by path
+	sources  []sourceFile
 	in       *Input
+
+	// snapshot keeps what a compact inventory has beside the values of objects:
+	// cutOff is a finding about a JSON text that could not be read to its end, deep
+	// that aliases of a policy nest too deep for a tree.
+	snapshot bool
+	cutOff   *model.Finding
+	deep     bool
 
 	strings  map[string]string
 	checked  map[checkedString]bool
 	portMaps map[string]map[model.NamedPort]uint16 // by their text
 }
+
+// sourceFile is a file of objects, with how much there was before it.
+type sourceFile struct {
+	name string
+	sourceMark
+}
+
+type sourceMark struct{ objects, findings, suppressions int }
 
 func newLoader(o LoadOptions) (*loader, error) {
 	l := &loader{
@@ -47,7 +63,8 @@ func newLoader(o LoadOptions) (*loader, error) {
 		checked:   map[checkedString]bool{},
 		portMaps:  map[string]map[model.NamedPort]uint16{},
 	}
-	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, VersionGiven: o.PoseidonVersion != "", Skipped: l.skipped, inInventory: map[*model.Policy]bool{}}
+	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, VersionGiven: o.PoseidonVersion != "", Skipped: l.skipped,
+		inInventory: map[*model.Policy]bool{}, copied: map[string]bool{}}
 	if l.open == nil {
 		l.open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}
