@@ -27,7 +27,7 @@ type simulateFlags struct {
 func (c *command) simulateCmd(common *commonFlags) *cobra.Command {
 	f := &simulateFlags{commonFlags: common}
 	cmd := &cobra.Command{
-		Use:   "simulate -f POLICIES -i INVENTORY {--src X --dst Y [--proto P] [--port N] | --flows FILE}",
+		Use:   "simulate -f POLICIES -i INVENTORY {--src X --dst Y [--proto P] [--port N] | --flows FILE [--fast]}",
 		Short: "Say what happens to a flow, and why",
 		Long: `Say what happens to a flow, and why.
 
@@ -49,7 +49,7 @@ same, of which the first hundred and one in a thousand are tried both ways.`,
 		Example: `  trafficpolicy simulate -f policies/ -i cluster.json --src default/agent-pod --dst 8.8.8.8 --port 443
   trafficpolicy simulate -f policies/ -i cluster.json --src default/agent-pod --dst svc:kube-system/kube-dns --proto udp --port 53 --expect allow
   trafficpolicy simulate -f p.yaml --src 'default?app=agent' --dst 100.100.100.200 --port 80 -o json
-  trafficpolicy simulate -f policies/ -i cluster.json --flows flows.csv`,
+  trafficpolicy simulate -f policies/ -i cluster.json --flows flows.csv --fast`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd, f) },
 	}
