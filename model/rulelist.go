@@ -73,3 +73,10 @@ type ListPeer struct {
 	// addresses may change under the artifact; Prefixes are then those known now.
 	Atom Atom
 }
+
+// Conditional is a rule of a list, by its index, that matches where the address
+// is in an atom.
+type Conditional struct {
+	Atom Atom
+	Rule int32
+}

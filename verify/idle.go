@@ -2,18 +2,20 @@ package verify
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// Whether a rule has an effect may depend on each two unresolved names of a list.
-// A list of few is asked as it is. From one of many the rules whose effect is
-// easily seen, and the names that then do not matter, are left out first.
+// Whether a rule has an effect may depend on each unresolved name of a list, and on
+// each two, and to ask for one is a pass over the whole list. So the rules whose
+// effect is easily seen, and the names that then do not matter, are left out first.
 const (
+	// fewAtoms is how many names are asked for whatever that takes.
 	fewAtoms = 16
-	// mostAtomWork bounds pairs of names times rules, some 100 ns each.
+	// mostAtomWork bounds pairs of more names times rules, some 100 ns each.
 	mostAtomWork = 20_000_000
 	// nameLookAhead bounds the rules that are searched for what is easily seen.
 	nameLookAhead = 2048
@@ -26,21 +28,21 @@ func (o *order) idleRules(list *model.RuleList, found *space.Analysis, wanted fu
 	for i := range open {
 		open[i] = found.Rules[i].Live && wanted(list.Rules[i].Ref)
 	}
-	if x := newNameIndex(list); len(x.byAtom) > fewAtoms {
-		return o.idleOfMany(x, found, open)
+	if x := newNameIndex(list); len(x.byAtom) > 0 {
+		return o.idleWithNames(x, found, open)
 	}
 	return idleOf(list, open, o.a.Families), make([]bool, len(open))
 }
 
-// idleOfMany is idleRules of the open rules of a list with many names.
-func (o *order) idleOfMany(x *nameIndex, found *space.Analysis, open []bool) (idle, unknown []bool) {
+// idleWithNames is idleRules of the open rules of a list with unresolved names.
+func (o *order) idleWithNames(x *nameIndex, found *space.Analysis, open []bool) (idle, unknown []bool) {
 	idle, unknown, open = slices.Clone(open), make([]bool, len(open)), slices.Clone(open)
 	certain := certainlyIdle(x.list, open, o.a.Families)
 	for i := range open {
 		switch {
 		case certain[i]:
 			open[i] = false
-		case open[i] && x.seenEffect(int32(i), &found.Rules[i].Witness):
+		case open[i] && (x.seenEffect(int32(i), &found.Rules[i].Witness) || x.shownEffect(int32(i), o.a.Families)):
 			open[i], idle[i] = false, false
 		}
 	}
@@ -49,7 +51,7 @@ func (o *order) idleOfMany(x *nameIndex, found *space.Analysis, open []bool) (id
 	}
 	less, at := withoutNames(x.list, open)
 	n := len(newNameIndex(less).byAtom)
-	if n*n/2*len(less.Rules) > mostAtomWork {
+	if n > fewAtoms && n*n/2*len(less.Rules) > mostAtomWork {
 		for i := range open {
 			idle[i] = idle[i] && !open[i]
 		}
@@ -181,6 +183,75 @@ func (x *nameIndex) seenEffect(i int32, p *space.Packet) bool {
 	return false
 }
 
+// Bounds of what shownEffect looks at.
+const (
+	shownOpposed  = 8 // rules that decide otherwise
+	shownPrefixes = 2 // of each
+)
+
+// shownEffect reports whether a name alone shows an effect of rule i, one of whose
+// peers it is: where it has an address of a rule behind that decides otherwise. It
+// tries few of those, so false says nothing.
+func (x *nameIndex) shownEffect(i int32, families []model.Family) bool {
+	rules := x.list.Rules
+	rule := &rules[i]
+	if int(i) >= nameLookAhead {
+		return false
+	}
+	opposed := 0
+	for j := i + 1; j < min(int32(len(rules)), i+1+nameLookAhead) && opposed < shownOpposed; j++ {
+		at, ok := common(rule.L4, rules[j].L4)
+		if !ok || rules[j].Action.Allows() == rule.Action.Allows() {
+			continue
+		}
+		opposed++
+		for _, q := range rules[j].Peers {
+			for _, prefix := range q.Prefixes[:min(shownPrefixes, len(q.Prefixes))] {
+				known := q.Atom == "" && slices.Contains(families, model.FamilyOf(prefix.Addr()))
+				if known && x.showsEffect(i, &space.Packet{Addr: prefix.Addr(), L4: at}) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// showsEffect reports whether rule i has an effect on p where one of its names alone
+// has p's address.
+func (x *nameIndex) showsEffect(i int32, p *space.Packet) bool {
+	rules := x.list.Rules
+	for _, q := range rules[i].Peers {
+		if q.Atom == "" {
+			continue
+		}
+		p.In = []model.Atom{q.Atom}
+		if x.matching(0, p) != i {
+			continue
+		}
+		next := x.matching(i+1, p)
+		otherwise := rules[i].Action.Allows() // the default denies
+		if int(next) < len(rules) {
+			otherwise = rules[next].Action.Allows() != rules[i].Action.Allows()
+		}
+		if otherwise {
+			return true
+		}
+	}
+	return false
+}
+
+// matching returns the first rule from i on that matches p, the number of rules
+// where none does.
+func (x *nameIndex) matching(i int32, p *space.Packet) int32 {
+	for ; int(i) < len(x.list.Rules); i++ {
+		if r := &x.list.Rules[i]; r.L4.Contains(p.L4) && ruleHolds(r, p) {
+			break
+		}
+	}
+	return i
+}
+
 // next returns the first rule behind i that matches p, the number of rules where
 // none does. It reports false where it would have to look at too many, with a rule
 // that no match comes before.
@@ -234,13 +305,18 @@ func ruleHolds(r *model.ListRule, p *space.Packet) bool {
 			}
 			continue
 		}
-		for _, prefix := range q.Prefixes {
-			if prefix.Contains(p.Addr) {
-				return true
-			}
+		if oneHolds(q.Prefixes, p.Addr) {
+			return true
 		}
 	}
 	return false
+}
+
+// oneHolds reports whether one of the prefixes, which are sorted and disjoint, contains
+// a: that can only be the last that does not begin behind it.
+func oneHolds(prefixes []netip.Prefix, a netip.Addr) bool {
+	i, exact := slices.BinarySearchFunc(prefixes, a, func(p netip.Prefix, a netip.Addr) int { return p.Addr().Compare(a) })
+	return exact || i > 0 && prefixes[i-1].Contains(a)
 }
 
 // withoutNames returns list without the names that cannot matter to the open rules,
@@ -275,6 +351,13 @@ func withoutNames(list *model.RuleList, open []bool) (less *model.RuleList, at [
 
 // overlap reports whether a and b, both sorted, have a point in common.
 func overlap(a, b model.L4Set) bool {
+	_, ok := common(a, b)
+	return ok
+}
+
+// common returns the first point that a and b, both sorted, have in common, and
+// whether there is one.
+func common(a, b model.L4Set) (model.L4, bool) {
 	for len(a) > 0 && len(b) > 0 {
 		switch {
 		case a[0].Last < b[0].First:
@@ -282,8 +365,8 @@ func overlap(a, b model.L4Set) bool {
 		case b[0].Last < a[0].First:
 			b = b[1:]
 		default:
-			return true
+			return max(a[0].First, b[0].First), true
 		}
 	}
-	return false
+	return 0, false
 }

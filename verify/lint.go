@@ -119,6 +119,7 @@ func Lint(ctx context.Context, in *compiler.Input, o LintOptions) (*Report, erro
 
 // add takes over the findings that are wanted.
 func (r *Report) add(o *LintOptions, found []model.Finding) {
+	r.Findings = slices.Grow(r.Findings, len(found)) // there can be one a rule
 	for _, f := range found {
 		switch {
 		case o.wants(f.Code):

@@ -13,8 +13,16 @@ import (
 func deadRules(ctx context.Context, a *Analysis) ([]model.Finding, error) {
 	var out []model.Finding
 	err := a.inEach(ctx, func(o, said *order) {
+		dead := func(r model.RuleRef, f *ruleFate) bool { return f.isDead() && !f.unsure && !said.fate(r).isDead() }
+		n := 0
 		o.eachRule(func(r model.RuleRef, f *ruleFate) {
-			if f.isDead() && !f.unsure && !said.fate(r).isDead() {
+			if dead(r, f) {
+				n++
+			}
+		})
+		out = slices.Grow(out, n) // up to one a rule, and large
+		o.eachRule(func(r model.RuleRef, f *ruleFate) {
+			if dead(r, f) {
 				out = append(out, o.deadRule(r, f))
 			}
 		})

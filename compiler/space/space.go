@@ -70,11 +70,8 @@ type Cell struct {
 	If []Conditional
 }
 
-// Conditional is a rule that matches under a condition.
-type Conditional struct {
-	Atom model.Atom
-	Rule int32
-}
+// Conditional is a rule that matches where the address is in an atom.
+type Conditional = model.Conditional
 
 // Range is a stretch of addresses, both ends inclusive.
 type Range struct {

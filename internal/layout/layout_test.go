@@ -24,6 +24,7 @@ var allowed = []struct {
 	{"compiler", []string{"model"}},
 	{"compiler/space", []string{"model"}},
 	{"verify", []string{"model", "compiler", "compiler/space", "verify"}},
+	{"verify/flat", []string{"model", "compiler", "compiler/space", "verify/simulate"}},
 	{"verify/simulate", []string{"model", "compiler"}},
 	{"verify/oracle", []string{"model", "compiler"}},
 	{"backends/bundle", []string{"model", "compiler"}},

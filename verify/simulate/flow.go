@@ -61,13 +61,11 @@ func (s *Simulator) Judge(f Flow) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []Result
+	all := make([]Result, 0, len(packets))
 	for i := range packets {
-		rs, err := s.judge(f, &packets[i])
-		if err != nil {
+		if all, err = s.judge(all, f, &packets[i]); err != nil {
 			return nil, err
 		}
-		all = append(all, rs...)
 	}
 	res := merge(f, all)
 	res.Notes = s.notes(src, dst)
@@ -83,9 +81,9 @@ func (f *Flow) point(fam model.Family) point {
 	return point{proto: proto, port: f.Port, known: f.HasPort}
 }
 
-// judge returns the answers to one packet: one, or one for each case of what is
+// judge appends the answers to one packet: one, or one for each case of what is
 // not known.
-func (s *Simulator) judge(f Flow, p *packet) ([]Result, error) {
+func (s *Simulator) judge(out []Result, f Flow, p *packet) ([]Result, error) {
 	egress, err := s.side(model.Egress, p.src.pod, p.to, p.dst.pod, p.egress)
 	if err != nil {
 		return nil, fmt.Errorf("egress of %s: %w", f.Src, err)
@@ -94,7 +92,6 @@ func (s *Simulator) judge(f Flow, p *packet) ([]Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("ingress of %s: %w", f.Dst, err)
 	}
-	out := make([]Result, 0, len(egress)*len(ingress))
 	for _, e := range egress {
 		for _, i := range ingress {
 			out = append(out, p.result(f, e, i))
@@ -118,27 +115,24 @@ func (s *Simulator) side(d model.Direction, pod *model.Pod, r remote, peerPod *m
 		return nil, err
 	}
 	sides := make([]*Side, len(outs))
-	for i, o := range outs {
-		sides[i] = newSide(o, w)
-		sides[i].at = judged{walk: w, decision: o.decision, pod: pod, peer: r, point: x, outcome: o}
+	for i := range outs {
+		sides[i] = newSide(judged{walk: w, pod: pod, peer: r, point: x, outcome: outs[i]})
 	}
 	return sides, nil
 }
 
-func newSide(o outcome, w *Walk) *Side {
-	s := &Side{
-		Verdict: verdictOf(o.decision.Action),
-		Reject:  o.decision.Action == model.Reject,
-		Reason:  o.decision.Reason,
+func newSide(at judged) *Side {
+	s := &Side{at: at}
+	d := &s.at.outcome.decision
+	s.Verdict, s.Reject, s.Reason = verdictOf(d.Action), d.Action == model.Reject, d.Reason
+	if r := at.outcome.rule; r != nil {
+		s.Rule = r.name
 	}
-	if o.rule != nil {
-		s.Rule = o.rule.name
-	}
-	if o.decision.Peer != noPeer {
-		s.Peer = &o.decision.Peer
+	if d.Peer != noPeer {
+		s.Peer = &d.Peer
 	}
 	if s.Reason != NotSelected {
-		s.Policies = w.names
+		s.Policies = at.walk.names
 	}
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -26,7 +27,7 @@ type FlowReader struct {
 	r       *bufio.Reader
 	line    int // of the line read last, from 1
 	started bool
-	columns []string // of CSV; nil for JSON
+	columns []column // of CSV; nil for JSON
 }
 
 // NewFlowReader returns a reader of r.
@@ -48,10 +49,24 @@ func (e *LineError) Unwrap() error { return e.Err }
 // next), and anything else where nothing more can be read: an I/O error, or a
 // CSV header that does not name the columns.
 func (r *FlowReader) Next() (Flow, int, error) {
+	text, err := r.nextLine()
+	if err != nil {
+		return Flow{}, r.line, err
+	}
+	f, err := r.parse(text)
+	if err != nil {
+		return Flow{}, r.line, &LineError{r.line, err}
+	}
+	return f, r.line, nil
+}
+
+// nextLine returns the next line that is a flow or should be, without surrounding
+// white space, and its errors as Next does. The bytes are valid until the next call.
+func (r *FlowReader) nextLine() ([]byte, error) {
 	for {
 		text, err := r.next()
 		if err != nil {
-			return Flow{}, r.line, err
+			return nil, err
 		}
 		if len(text) == 0 {
 			continue
@@ -60,16 +75,12 @@ func (r *FlowReader) Next() (Flow, int, error) {
 			r.started = true
 			if text[0] != '{' {
 				if err := r.header(text); err != nil {
-					return Flow{}, r.line, fmt.Errorf("line %d: %w", r.line, err)
+					return nil, fmt.Errorf("line %d: %w", r.line, err)
 				}
 				continue
 			}
 		}
-		f, err := r.parse(text)
-		if err != nil {
-			return Flow{}, r.line, &LineError{r.line, err}
-		}
-		return f, r.line, nil
+		return text, nil
 	}
 }
 
@@ -113,53 +124,58 @@ func (r *FlowReader) skip() error {
 const columnsHelp = "want a CSV header of src, dst, proto and port, or a JSON object in each line"
 
 func (r *FlowReader) header(text []byte) error {
-	columns, err := fields(text)
+	names, err := fields(string(text))
 	if err != nil {
 		return fmt.Errorf("header: %w (%s)", err, columnsHelp)
 	}
-	seen := map[string]bool{}
-	for i, c := range columns {
-		c = strings.ToLower(strings.TrimSpace(c))
-		if _, ok := (&rawFlow{}).field(c); !ok || seen[c] {
-			return fmt.Errorf("header: column %q is unknown or named twice, %s", c, columnsHelp)
+	for _, name := range names {
+		name = strings.ToLower(strings.TrimSpace(name))
+		c, ok := columnOf(name)
+		if !ok || slices.Contains(r.columns, c) {
+			return fmt.Errorf("header: column %q is unknown or named twice, %s", name, columnsHelp)
 		}
-		columns[i], seen[c] = c, true
+		r.columns = append(r.columns, c)
 	}
-	if !seen["src"] || !seen["dst"] {
+	if !slices.Contains(r.columns, srcColumn) || !slices.Contains(r.columns, dstColumn) {
 		return fmt.Errorf("header: no column src or dst, %s", columnsHelp)
 	}
-	r.columns = columns
 	return nil
 }
 
-// rawFlow is a flow before its values are checked.
-type rawFlow struct{ src, dst, proto, port string }
+// rawFlow is a flow before its values are checked, by column.
+type rawFlow [len(columnNames)]string
 
-// field returns the field of a column or key.
-func (f *rawFlow) field(name string) (*string, bool) {
-	switch name {
-	case "src":
-		return &f.src, true
-	case "dst":
-		return &f.dst, true
-	case "proto":
-		return &f.proto, true
-	case "port":
-		return &f.port, true
-	}
-	return nil, false
+// column is a value of a flow.
+type column int
+
+const (
+	srcColumn column = iota
+	dstColumn
+	protoColumn
+	portColumn
+)
+
+var columnNames = [...]string{srcColumn: "src", dstColumn: "dst", protoColumn: "proto", portColumn: "port"}
+
+// columnOf returns the column of that name or key.
+func columnOf(name string) (column, bool) {
+	i := slices.Index(columnNames[:], name)
+	return column(i), i >= 0
 }
 
-func (r *FlowReader) parse(text []byte) (Flow, error) {
-	if !utf8.Valid(text) {
+// parse reads the text of one line. It may be called while other lines are read.
+func (r *FlowReader) parse(line []byte) (Flow, error) {
+	if !utf8.Valid(line) {
 		return Flow{}, errors.New("not UTF-8")
 	}
 	var raw rawFlow
 	var err error
-	if r.columns == nil {
-		err = raw.fromJSON(text)
-	} else {
+	switch text := string(line); {
+	case r.columns != nil:
 		err = raw.fromCSV(text, r.columns)
+	case !raw.fromPlainJSON(text):
+		raw = rawFlow{}
+		err = raw.fromJSON(text)
 	}
 	if err != nil {
 		return Flow{}, err
@@ -168,16 +184,16 @@ func (r *FlowReader) parse(text []byte) (Flow, error) {
 }
 
 func (f *rawFlow) flow() (Flow, error) {
-	out := Flow{Src: f.src, Dst: f.dst, Proto: f.proto}
+	out := Flow{Src: f[srcColumn], Dst: f[dstColumn], Proto: f[protoColumn]}
 	switch {
-	case f.src == "":
+	case out.Src == "":
 		return out, errors.New("no src")
-	case f.dst == "":
+	case out.Dst == "":
 		return out, errors.New("no dst")
-	case f.port == "":
+	case f[portColumn] == "":
 		return out, nil
 	}
-	port, err := ParsePort(f.port)
+	port, err := ParsePort(f[portColumn])
 	out.Port, out.HasPort = port, err == nil
 	return out, err
 }
@@ -191,7 +207,14 @@ func ParsePort(s string) (uint16, error) {
 	return uint16(n), nil
 }
 
-func (f *rawFlow) fromCSV(text []byte, columns []string) error {
+func (f *rawFlow) fromCSV(text string, columns []column) error {
+	if strings.IndexByte(text, '"') < 0 && strings.Count(text, ",") == len(columns)-1 {
+		for _, c := range columns {
+			f[c], text, _ = strings.Cut(text, ",")
+			f[c] = strings.TrimSpace(f[c])
+		}
+		return nil
+	}
 	values, err := fields(text)
 	if err != nil {
 		return err
@@ -200,18 +223,17 @@ func (f *rawFlow) fromCSV(text []byte, columns []string) error {
 		return fmt.Errorf("%d fields, the header has %d (a value that holds a comma is written in quotes)", len(values), len(columns))
 	}
 	for i, c := range columns {
-		at, _ := f.field(c)
-		*at = strings.TrimSpace(values[i])
+		f[c] = strings.TrimSpace(values[i])
 	}
 	return nil
 }
 
 // fields splits one line of CSV.
-func fields(text []byte) ([]string, error) {
-	if !bytes.ContainsAny(text, `"`) {
-		return strings.Split(string(text), ","), nil
+func fields(text string) ([]string, error) {
+	if strings.IndexByte(text, '"') < 0 {
+		return strings.Split(text, ","), nil
 	}
-	r := csv.NewReader(bytes.NewReader(text))
+	r := csv.NewReader(strings.NewReader(text))
 	r.TrimLeadingSpace = true
 	values, err := r.Read()
 	if err != nil {
@@ -224,9 +246,9 @@ func fields(text []byte) ([]string, error) {
 	return values, nil
 }
 
-func (f *rawFlow) fromJSON(text []byte) error {
+func (f *rawFlow) fromJSON(text string) error {
 	var obj map[string]any
-	dec := json.NewDecoder(bytes.NewReader(text))
+	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
 	if err := dec.Decode(&obj); err != nil {
 		return fmt.Errorf("not a JSON object: %w", err)
@@ -234,18 +256,17 @@ func (f *rawFlow) fromJSON(text []byte) error {
 	if _, err := dec.Token(); err != io.EOF {
 		return errors.New("more than one JSON value")
 	}
-	for _, key := range [...]string{"src", "dst", "proto", "port"} {
+	for c, key := range columnNames {
 		v, ok := obj[key]
 		delete(obj, key)
 		if !ok || v == nil {
 			continue
 		}
-		at, _ := f.field(key)
 		switch v := v.(type) {
 		case string:
-			*at = strings.TrimSpace(v)
+			f[c] = strings.TrimSpace(v)
 		case json.Number:
-			*at = v.String()
+			f[c] = v.String()
 		default:
 			return fmt.Errorf("%s is neither a string nor a number", key)
 		}

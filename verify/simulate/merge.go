@@ -10,8 +10,8 @@ import (
 // result joins the two sides of one packet.
 func (p *packet) result(f Flow, egress, ingress *Side) Result {
 	r := Result{
-		Src:     End{Input: f.Src, Pod: podName(p.src.pod), IP: addrName(p.src.addr)},
-		Dst:     End{Input: f.Dst, Pod: podName(p.dst.pod), IP: addrName(p.to.addr), Endpoint: p.endpoint},
+		Src:     End{Input: f.Src, Pod: podNamed(p.src.pod, f.Src), IP: addrName(p.src.addr)},
+		Dst:     End{Input: f.Dst, Pod: podNamed(p.dst.pod, f.Dst), IP: addrName(p.to.addr), Endpoint: p.endpoint},
 		Proto:   p.egress.proto.String(),
 		Verdict: Allow,
 		Egress:  egress,
@@ -39,14 +39,14 @@ func (p *packet) result(f Flow, egress, ingress *Side) Result {
 // merge makes one answer of all packets and cases of a flow: the first where
 // they have one verdict, else the list.
 func merge(f Flow, all []Result) *Result {
-	first := all[0]
-	first.Condition = ""
+	first := &all[0]
 	for i := range all {
 		if all[i].Verdict != first.Verdict {
 			return &Result{Src: first.Src, Dst: first.Dst, Proto: first.Proto, Port: first.Port, Verdict: Mixed, Cases: all}
 		}
 	}
-	return &first
+	first.Condition = ""
+	return first
 }
 
 // podName is how a pod stands in results, "" for none.
@@ -58,6 +58,15 @@ func podName(p *model.Pod) string {
 		return p.Namespace + "?" + p.Labels.String()
 	}
 	return p.Ref()
+}
+
+// podNamed is podName where input may be that name already.
+func podNamed(p *model.Pod, input string) string {
+	if p == nil || p.Name == "" || len(input) != len(p.Namespace)+1+len(p.Name) ||
+		input[:len(p.Namespace)] != p.Namespace || input[len(p.Namespace)] != '/' || input[len(p.Namespace)+1:] != p.Name {
+		return podName(p)
+	}
+	return input
 }
 
 func addrName(a netip.Addr) string {

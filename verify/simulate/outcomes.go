@@ -37,12 +37,14 @@ func (w *Walk) outcomes(r remote, x point) ([]outcome, error) {
 	if r.name == "" && !r.addr.IsValid() {
 		return nil, errNoAddress
 	}
-	e := &exploration{walk: w, remote: r, point: x}
-	find := e.address
-	if r.name != "" {
-		find = e.unresolved
+	e := exploration{walk: w, remote: r, point: x}
+	var last outcome
+	var err error
+	if r.name == "" {
+		last, err = e.address()
+	} else {
+		last, err = e.unresolved()
 	}
-	last, err := find()
 	if err != nil {
 		return nil, err
 	}
@@ -65,16 +67,19 @@ type exploration struct {
 
 // address walks for a remote address that is known.
 func (e *exploration) address() (outcome, error) {
-	for i := range e.walk.rules {
-		r := &e.walk.rules[i]
+	s := e.walk.search(e.remote.addr, e.point)
+	for i := s.next(0); i < len(e.walk.rules); i = s.next(i + 1) {
+		r := e.walk.rules[i]
 		j, ok := r.peer(e.remote.addr)
-		if !ok && !e.open(r) {
-			continue
+		match, err := false, error(nil)
+		if ok || e.open(r) {
+			match, err = r.ports(e.point)
 		}
-		match, err := r.ports(e.point)
 		switch {
 		case err != nil:
 			return outcome{}, err
+		case !match && s.short:
+			return outcome{}, &DisagreementError{Shortcut: r.name + " matches", Walk: "it does not"}
 		case !match:
 		case ok:
 			return outcome{decision: r.decision(j), rule: r}, nil
@@ -119,7 +124,7 @@ func (e *exploration) unresolved() (outcome, error) {
 	self := model.Atom((&model.Peer{Kind: model.PeerFQDN, FQDN: e.remote.name}).String())
 	left := space{netipx.RangeOfPrefix(e.remote.family.All())}
 	for i := range e.walk.rules {
-		r := &e.walk.rules[i]
+		r := e.walk.rules[i]
 		certain, ok := noPeer, r.everyone()
 		for _, u := range r.unknown {
 			if u.atom == self && !ok {

@@ -30,10 +30,11 @@ func (s *Simulator) packets(f Flow, src, dst end) ([]packet, error) {
 // packet for each family that both have, in the order of the source's addresses.
 func (s *Simulator) betweenPods(f Flow, src, dst *model.Pod) ([]packet, error) {
 	from, to := s.addrs(src), s.addrs(dst)
-	for _, p := range []*model.Pod{src, dst} {
-		if len(s.addrs(p)) == 0 {
-			return nil, fmt.Errorf("%s has no address of its own, which a flow between two pods needs", podName(p))
-		}
+	switch {
+	case len(from) == 0:
+		return nil, noAddress(src)
+	case len(to) == 0:
+		return nil, noAddress(dst)
 	}
 	var out []packet
 	for i, a := range from {
@@ -52,6 +53,10 @@ func (s *Simulator) betweenPods(f Flow, src, dst *model.Pod) ([]packet, error) {
 		}
 	}
 	return out, nil
+}
+
+func noAddress(p *model.Pod) error {
+	return fmt.Errorf("%s has no address of its own, which a flow between two pods needs", podName(p))
 }
 
 func addrNames(addrs []netip.Addr) string {
@@ -193,6 +198,9 @@ func pair(f Flow, fam model.Family, from, to []alternative) []packet {
 
 // notes says which addresses of the ends several pods claim.
 func (s *Simulator) notes(ends ...end) []string {
+	if !s.contested {
+		return nil
+	}
 	var out []string
 	for _, e := range ends {
 		addrs := []netip.Addr{e.addr}

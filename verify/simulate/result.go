@@ -93,12 +93,11 @@ type Side struct {
 
 // judged is what a side was judged on.
 type judged struct {
-	walk     *Walk // nil where no rule was tried
-	decision Decision
-	pod      *model.Pod
-	peer     remote
-	point    point
-	outcome  outcome
+	walk    *Walk // nil where no rule was tried
+	pod     *model.Pod
+	peer    remote
+	point   point
+	outcome outcome
 }
 
 // remote is the other end of a direction: an address, or a domain name of which

@@ -17,23 +17,34 @@ import (
 // safe for concurrent use. What it finds out about a pod it keeps, so that a
 // later flow of the same pod costs a walk over its rules and nothing else.
 type Simulator struct {
+	*facts
+	shortcuts Shortcuts  // nil for walks alone
+	plain     *Simulator // without them; nil where there are none
+
+	subjects sync.Map // *model.Pod of the inventory to *subject
+	labelled sync.Map // namespace and labels to *walks
+	walks    sync.Map // string of policy numbers to *walks
+}
+
+// facts is what is judged: the input and what is derived from it alone.
+type facts struct {
 	in        *compiler.Input
 	options   compiler.Options
 	families  []model.Family
 	resolver  *compiler.Resolver
 	addresses *compiler.Addresses
+	contested bool // there are addresses that several pods claim
 
-	policies []selectable // in evaluation order
-	pods     map[string]*model.Pod
-	services map[string]*model.Service
-	nodes    map[string][]netip.Addr // addresses by name of node
+	global     []selectable            // GlobalTrafficPolicies
+	namespaced map[string][]selectable // TrafficPolicies by namespace
+	pods       map[string]*model.Pod
+	services   map[string]*model.Service
+	nodes      map[string][]netip.Addr // addresses by name of node
 	// slices and endpoints are EndpointSlices and Endpoints objects by the
 	// NAMESPACE/NAME of the Service they belong to.
 	slices, endpoints map[string][]*model.Endpoints
 
-	subjects sync.Map // *model.Pod of the inventory to *subject
-	labelled sync.Map // namespace and labels to *walks
-	walks    sync.Map // string of policy numbers to *walks
+	rules sync.Map // section to []*walkRule
 }
 
 // selectable is a policy with its selector as Kubernetes matches it.
@@ -44,38 +55,46 @@ type selectable struct {
 
 // New returns a simulator of in, which must not change any more.
 func New(in *compiler.Input, o compiler.Options) *Simulator {
-	s := &Simulator{
-		in:       in,
-		options:  o,
-		families: in.Families(o),
-		resolver: compiler.NewResolver(in.Inventory, o),
-		pods:     make(map[string]*model.Pod, len(in.Inventory.Pods)),
-		services: make(map[string]*model.Service, len(in.Inventory.Services)),
-		nodes:    make(map[string][]netip.Addr, len(in.Inventory.Nodes)),
+	w := &facts{
+		in:         in,
+		options:    o,
+		families:   in.Families(o),
+		resolver:   compiler.NewResolver(in.Inventory, o),
+		namespaced: map[string][]selectable{},
+		pods:       make(map[string]*model.Pod, len(in.Inventory.Pods)),
+		services:   make(map[string]*model.Service, len(in.Inventory.Services)),
+		nodes:      make(map[string][]netip.Addr, len(in.Inventory.Nodes)),
+		slices:     map[string][]*model.Endpoints{},
+		endpoints:  map[string][]*model.Endpoints{},
 	}
-	s.addresses = s.resolver.Addresses()
-	s.slices, s.endpoints = map[string][]*model.Endpoints{}, map[string][]*model.Endpoints{}
+	w.addresses = w.resolver.Addresses()
+	w.contested = len(w.addresses.Conflicts()) > 0
 	for _, e := range in.Inventory.Endpoints {
-		of := s.endpoints
+		of := w.endpoints
 		if e.Slice {
-			of = s.slices
+			of = w.slices
 		}
 		ref := e.Namespace + "/" + e.Service
 		of[ref] = append(of[ref], e)
 	}
-	for _, p := range slices.SortedFunc(slices.Values(in.Policies), model.ComparePolicies) {
-		s.policies = append(s.policies, selectable{p, compiler.NewSelector(&p.Selector)})
+	for _, p := range in.Policies {
+		at := selectable{p, compiler.NewSelector(&p.Selector)}
+		if p.Kind == model.GlobalTrafficPolicy {
+			w.global = append(w.global, at)
+		} else {
+			w.namespaced[p.Namespace] = append(w.namespaced[p.Namespace], at)
+		}
 	}
 	for _, p := range in.Inventory.Pods {
-		s.pods[p.Ref()] = p
+		w.pods[p.Ref()] = p
 	}
 	for _, svc := range in.Inventory.Services {
-		s.services[svc.Ref()] = svc
+		w.services[svc.Ref()] = svc
 	}
 	for _, n := range in.Inventory.Nodes {
-		s.nodes[n.Name] = append(s.nodes[n.Name], n.Addresses...)
+		w.nodes[n.Name] = append(w.nodes[n.Name], n.Addresses...)
 	}
-	return s
+	return &Simulator{facts: w}
 }
 
 // subject is what is kept about a pod.
@@ -104,15 +123,17 @@ func (s *Simulator) subject(p *model.Pod) *subject {
 }
 
 // Select returns the policies that select a pod of the namespace with the
-// labels, in evaluation order, by trying each (SEMANTICS section 2).
-func (s *Simulator) Select(namespace string, ls model.Labels) []*model.Policy {
+// labels, in evaluation order, by trying each that is in scope (SEMANTICS section 2).
+func (w *facts) Select(namespace string, ls model.Labels) []*model.Policy {
 	var out []*model.Policy
-	for _, p := range s.policies {
-		scope := p.policy.Kind == model.GlobalTrafficPolicy || p.policy.Namespace == namespace
-		if scope && p.selector.Matches(ls) {
-			out = append(out, p.policy)
+	for _, scope := range [][]selectable{w.global, w.namespaced[namespace]} {
+		for _, p := range scope {
+			if p.selector.Matches(ls) {
+				out = append(out, p.policy)
+			}
 		}
 	}
+	slices.SortFunc(out, model.ComparePolicies)
 	return out
 }
 
@@ -135,7 +156,7 @@ func (s *Simulator) walksOf(policies []*model.Policy) *walks {
 	}
 	ws := &walks{}
 	for _, d := range model.Directions {
-		ws[d] = newWalk(policies, d, s.resolver, s.options.IsolateByDirection)
+		ws[d] = s.newWalk(policies, d)
 	}
 	kept, _ := s.walks.LoadOrStore(key.String(), ws)
 	return kept.(*walks)

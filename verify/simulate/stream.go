@@ -16,9 +16,6 @@ import (
 // batchSize is how many flows a worker takes at a time.
 const batchSize = 256
 
-// typicalAnswer is the length of an answer in JSON, in bytes.
-const typicalAnswer = 512
-
 // Summary is what came of a stream of flows.
 type Summary struct {
 	Flows   int // lines that were flows or should have been
@@ -38,64 +35,87 @@ type flowError struct {
 // order: a [Result], or {"error", "line"} where a flow cannot be read or makes
 // no sense. It works on all processors and holds a bounded number of flows. note
 // is called with each note of a result, in order; it may be nil. The error is of
-// reading or writing as a whole.
+// reading or writing as a whole, or a [DisagreementError]: with shortcuts, a share
+// of the flows is judged by walking too, see [sampled].
 func (s *Simulator) Stream(ctx context.Context, r io.Reader, w io.Writer, note func(string)) (Summary, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := runtime.GOMAXPROCS(0)
-	todo, ordered := make(chan *batch, workers), make(chan *batch, 2*workers)
-	go read(ctx, NewFlowReader(r), todo, ordered)
+	st := &stream{flows: NewFlowReader(r), todo: make(chan *batch, workers), ordered: make(chan *batch, 2*workers)}
+	go st.read(ctx)
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			for b := range todo {
-				s.answer(b)
+			for b := range st.todo {
+				s.answer(st.flows, b)
+				close(b.done)
 			}
 		})
 	}
-	sum, err := collect(ctx, ordered, w, note)
+	sum, err := st.collect(ctx, w, note)
 	if err == nil { // else the reader may wait for input that never comes
 		wg.Wait()
 	}
 	return sum, err
 }
 
+// stream is what flows pass on their way.
+type stream struct {
+	flows         *FlowReader
+	todo, ordered chan *batch
+	spare         sync.Pool // of batches that are done with: their memory
+}
+
 // batch is some flows and, once done is closed, their answers.
 type batch struct {
+	text  []byte // of all lines
 	lines []batchLine
 	last  error // ends the input: io.EOF, or why it could not be read on
 	idle  bool  // nothing more was at hand when the batch was read
 
 	done  chan struct{}
-	out   bytes.Buffer
+	out   []byte
 	notes []string
 	sum   Summary
+	err   error // ends the output
 }
 
+// batchLine is one line: the text up to end, from where that of the line before ends.
 type batchLine struct {
-	flow Flow
-	line int
-	err  error
+	end  int
+	line int   // from 1
+	err  error // why there is no text
+}
+
+// empty returns a batch that holds nothing.
+func (st *stream) empty() *batch {
+	b, ok := st.spare.Get().(*batch)
+	if !ok {
+		b = &batch{}
+	}
+	*b = batch{text: b.text[:0], lines: b.lines[:0], out: b.out[:0], done: make(chan struct{})}
+	return b
 }
 
 // read cuts the input into batches. A batch ends early where the next line
 // would have to be waited for, so that a flow written to a pipe is answered.
-func read(ctx context.Context, r *FlowReader, todo, ordered chan<- *batch) {
-	defer close(todo)
-	defer close(ordered)
+func (st *stream) read(ctx context.Context) {
+	defer close(st.todo)
+	defer close(st.ordered)
 	for last := error(nil); last == nil; {
-		b := &batch{done: make(chan struct{})}
+		b := st.empty()
 		for len(b.lines) < batchSize && last == nil && !b.idle {
-			f, line, err := r.Next()
-			if bad := (*LineError)(nil); err == nil || errors.As(err, &bad) {
-				b.lines = append(b.lines, batchLine{f, line, err})
+			text, err := st.flows.nextLine()
+			if err == nil || isLineError(err) {
+				b.text = append(b.text, text...)
+				b.lines = append(b.lines, batchLine{len(b.text), st.flows.line, err})
 			} else {
 				last = err
 			}
-			b.idle = !r.Buffered()
+			b.idle = !st.flows.Buffered()
 		}
 		b.last = last
-		for _, to := range []chan<- *batch{ordered, todo} {
+		for _, to := range []chan<- *batch{st.ordered, st.todo} {
 			select {
 			case to <- b:
 			case <-ctx.Done():
@@ -105,30 +125,105 @@ func read(ctx context.Context, r *FlowReader, todo, ordered chan<- *batch) {
 	}
 }
 
+func isLineError(err error) bool {
+	var bad *LineError
+	return errors.As(err, &bad)
+}
+
 // answer judges the flows of b.
-func (s *Simulator) answer(b *batch) {
-	defer close(b.done)
-	b.out.Grow(typicalAnswer * len(b.lines))
-	enc := json.NewEncoder(&b.out)
-	enc.SetEscapeHTML(false)
+func (s *Simulator) answer(r *FlowReader, b *batch) {
+	at := 0
 	for _, l := range b.lines {
-		var res *Result
-		if l.err == nil {
-			res, l.err = s.Judge(l.flow)
+		text := b.text[at:l.end]
+		at = l.end
+		err := l.err
+		if err == nil {
+			err = s.answerLine(r, text, l.line, b)
 		}
-		if bad := (*LineError)(nil); errors.As(l.err, &bad) {
-			l.err = bad.Err
+		if err != nil {
+			b.fail(err, l.line)
 		}
-		if l.err != nil {
-			b.sum.Unread++
-			enc.Encode(flowError{l.err.Error(), l.line}) // plain data into a buffer: cannot fail
-			continue
+		if b.err != nil {
+			return
 		}
-		b.sum.count(res.Verdict)
-		b.notes = append(b.notes, res.Notes...)
-		enc.Encode(res)
 	}
-	b.sum.Flows = len(b.lines)
+}
+
+// fail answers a line that cannot be judged, or ends the output.
+func (b *batch) fail(err error, line int) {
+	if wrong := (*DisagreementError)(nil); errors.As(err, &wrong) {
+		wrong.Line = line
+		b.err = wrong
+		return
+	}
+	if bad := (*LineError)(nil); errors.As(err, &bad) {
+		err = bad.Err
+	}
+	b.sum.Flows++
+	b.sum.Unread++
+	b.out = appendFlowError(b.out, flowError{err.Error(), line})
+}
+
+// answerLine judges one line and adds the answer to b, unless there is an error.
+func (s *Simulator) answerLine(r *FlowReader, text []byte, line int, b *batch) error {
+	f, err := r.parse(text)
+	if err != nil {
+		return err
+	}
+	res, err := s.Judge(f)
+	start := len(b.out)
+	if err == nil {
+		b.out = append(res.appendJSON(b.out), '\n')
+	}
+	if s.plain != nil && sampled(line) {
+		if e := s.compare(f, b.out[start:], err); e != nil {
+			b.out = b.out[:start]
+			return e
+		}
+	}
+	if err != nil {
+		return err
+	}
+	b.sum.Flows++
+	b.sum.count(res.Verdict)
+	b.notes = append(b.notes, res.Notes...)
+	return nil
+}
+
+// sampled reports whether a flow is judged by walking too, by the number of its
+// line: the first hundred, and one in a thousand of the rest, as if drawn.
+func sampled(line int) bool {
+	h := uint64(line) // SplitMix64 (Steele, Lea, Flood 2014): no period in the lines shows
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return line <= 100 || (h^h>>31)%1000 == 0
+}
+
+// compare judges f by walking and returns a [DisagreementError] unless that gives
+// the same answer, in every byte, or the same error.
+func (s *Simulator) compare(f Flow, answer []byte, failed error) error {
+	res, err := s.plain.Judge(f)
+	short, plain := string(bytes.TrimSpace(answer)), ""
+	if failed != nil {
+		short = failed.Error()
+	}
+	if err != nil {
+		plain = err.Error()
+	} else {
+		plain = string(res.appendJSON(nil))
+	}
+	if short == plain && (failed == nil) == (err == nil) {
+		return nil
+	}
+	return &DisagreementError{Shortcut: short, Walk: plain}
+}
+
+func appendFlowError(b []byte, e flowError) []byte {
+	out := bytes.NewBuffer(b)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	enc.Encode(e) // plain data into a buffer: cannot fail
+	return out.Bytes()
 }
 
 func (s *Summary) count(v Verdict) {
@@ -151,13 +246,13 @@ func (s *Summary) add(t Summary) {
 }
 
 // collect writes the answers in the order of the input.
-func collect(ctx context.Context, ordered <-chan *batch, w io.Writer, note func(string)) (sum Summary, err error) {
+func (st *stream) collect(ctx context.Context, w io.Writer, note func(string)) (sum Summary, err error) {
 	out := bufio.NewWriterSize(w, 64<<10)
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	for {
 		var b *batch
 		select {
-		case b = <-ordered:
+		case b = <-st.ordered:
 		case <-ctx.Done():
 		}
 		if b == nil {
@@ -174,8 +269,11 @@ func collect(ctx context.Context, ordered <-chan *batch, w io.Writer, note func(
 				note(n)
 			}
 		}
-		if _, err := out.Write(b.out.Bytes()); err != nil {
+		if _, err := out.Write(b.out); err != nil {
 			return sum, err
+		}
+		if b.err != nil {
+			return sum, b.err
 		}
 		if b.last != nil && b.last != io.EOF {
 			return sum, b.last
@@ -185,6 +283,7 @@ func collect(ctx context.Context, ordered <-chan *batch, w io.Writer, note func(
 				return sum, err
 			}
 		}
+		st.spare.Put(b)
 	}
 }
 

@@ -48,7 +48,7 @@ func (r *Result) Suggest() []Suggestion {
 
 // place returns where a new rule is the first to match what at's decision denies.
 func (at *judged) place(d model.Direction) (*model.Policy, int) {
-	denies, index := at.decision.Rule.Policy, at.decision.Rule.Index
+	denies, index := at.outcome.decision.Rule.Policy, at.outcome.decision.Rule.Index
 	if denies != nil && denies.Kind == model.TrafficPolicy {
 		return denies, index
 	}

@@ -94,9 +94,9 @@ func (t *text) walk(at *judged) {
 		}
 		tw := tabwriter.NewWriter(t.w, 0, 0, 2, ' ', 0)
 		for i := range rules {
-			r := &at.walk.rules[tried]
+			r := at.walk.rules[tried]
 			tried++
-			decided := r.ref == at.decision.Rule
+			decided := r.ref == at.outcome.decision.Rule
 			fmt.Fprintf(tw, "    %s[%d]\t%s\t%s\t%s\n", at.walk.Direction, i, r.rule.Action, summary(r.rule), t.step(at, r, decided))
 			if decided {
 				tw.Flush()
@@ -121,11 +121,11 @@ func (t *text) untried(n int) {
 // step says what became of one rule.
 func (t *text) step(at *judged, r *walkRule, decided bool) string {
 	if decided {
-		if at.decision.Peer == noPeer {
+		if at.outcome.decision.Peer == noPeer {
 			return t.paint(bold, "matches every peer")
 		}
-		p := &r.rule.Peers[at.decision.Peer]
-		return t.paint(bold, fmt.Sprintf("matches %s[%d] %s", at.walk.Direction.PeerList(), at.decision.Peer, p))
+		p := &r.rule.Peers[at.outcome.decision.Peer]
+		return t.paint(bold, fmt.Sprintf("matches %s[%d] %s", at.walk.Direction.PeerList(), at.outcome.decision.Peer, p))
 	}
 	held := r.everyone()
 	if !held && at.peer.name == "" {

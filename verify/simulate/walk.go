@@ -21,8 +21,12 @@ type Walk struct {
 	// --isolation=direction.
 	Isolated bool
 
-	rules []walkRule
-	names []string // of Policies
+	rules   []*walkRule // shared by all walks that hold their policy
+	names   []string    // of Policies
+	encoded []byte      // names as answers list them
+	words   words       // of rules
+	// shortcut, unless nil, spares the walk: see [Simulator.With].
+	shortcut Shortcut
 }
 
 // walkRule is one rule of the source.
@@ -41,21 +45,42 @@ type walkPeer struct {
 	atom     model.Atom
 }
 
-func newWalk(policies []*model.Policy, d model.Direction, r *compiler.Resolver, byDirection bool) *Walk {
+func (s *Simulator) newWalk(policies []*model.Policy, d model.Direction) *Walk {
 	w := &Walk{Direction: d, Policies: policies}
-	for _, p := range policies {
-		w.Isolated = w.Isolated || !byDirection || p.Section(d) != nil
-		w.names = append(w.names, p.Ref())
-		for i := range p.Rules(d) {
-			ref := model.RuleRef{Policy: p, Direction: d, Index: i}
-			w.rules = append(w.rules, newWalkRule(ref, r))
-		}
+	if s.shortcuts != nil {
+		w.shortcut = s.shortcuts(s.resolver, policies, d)
 	}
+	for _, p := range policies {
+		w.Isolated = w.Isolated || !s.options.IsolateByDirection || p.Section(d) != nil
+		w.names = append(w.names, p.Ref())
+		w.rules = append(w.rules, s.rulesOf(p, d)...)
+	}
+	w.encoded = slices.Clip(appendPolicies(nil, w.names))
 	return w
 }
 
-func newWalkRule(ref model.RuleRef, r *compiler.Resolver) walkRule {
-	wr := walkRule{ref: ref, name: ref.String(), rule: ref.Rule()}
+// section names the rules that a policy has for one direction.
+type section struct {
+	policy    *model.Policy
+	direction model.Direction
+}
+
+// rulesOf returns the rules of p for direction d, which all walks share.
+func (w *facts) rulesOf(p *model.Policy, d model.Direction) []*walkRule {
+	key := section{p, d}
+	if rules, ok := w.rules.Load(key); ok {
+		return rules.([]*walkRule)
+	}
+	rules := make([]*walkRule, len(p.Rules(d)))
+	for i := range rules {
+		rules[i] = newWalkRule(model.RuleRef{Policy: p, Direction: d, Index: i}, w.resolver)
+	}
+	kept, _ := w.rules.LoadOrStore(key, rules)
+	return kept.([]*walkRule)
+}
+
+func newWalkRule(ref model.RuleRef, r *compiler.Resolver) *walkRule {
+	wr := &walkRule{ref: ref, name: ref.String(), rule: ref.Rule()}
 	for j := range wr.rule.Peers {
 		p := &wr.rule.Peers[j]
 		res := r.Peer(p, ref.Direction)
@@ -156,8 +181,9 @@ func (w *Walk) Decide(peer netip.Addr, x model.L4, in func(model.Atom) bool) Dec
 		return w.fallback()
 	}
 	peer, at := peer.Unmap(), pointOf(x)
-	for i := range w.rules {
-		r := &w.rules[i]
+	s := w.search(peer, at)
+	for i := s.next(0); i < len(w.rules); i = s.next(i + 1) {
+		r := w.rules[i]
 		j, ok := r.peer(peer)
 		for _, u := range r.unknown {
 			if in != nil && (!ok || u.index < j) && in(u.atom) {

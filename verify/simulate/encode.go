@@ -1,0 +1,121 @@
+package simulate
+
+import (
+	"bytes"
+	"encoding/json"
+	"strconv"
+)
+
+// appendJSON appends r as package encoding/json writes it without HTML escapes,
+// byte for byte. It is written by hand because answers to a stream are mostly
+// output: reflection takes longer than the walks.
+func (r *Result) appendJSON(b []byte) []byte {
+	b = append(b, `{"src":`...)
+	b = r.Src.appendJSON(b)
+	b = append(b, `,"dst":`...)
+	b = r.Dst.appendJSON(b)
+	b = appendMember(b, `,"proto":`, r.Proto)
+	if r.Port != nil {
+		b = append(b, `,"port":`...)
+		b = strconv.AppendUint(b, uint64(*r.Port), 10)
+	}
+	b = appendMember(b, `,"verdict":`, string(r.Verdict))
+	b = appendReject(b, r.Reject)
+	if r.Egress != nil {
+		b = append(b, `,"egress":`...)
+		b = r.Egress.appendJSON(b)
+	}
+	if r.Ingress != nil {
+		b = append(b, `,"ingress":`...)
+		b = r.Ingress.appendJSON(b)
+	}
+	for i := range r.Cases {
+		b = append(b, listMark(i, `,"cases":[`)...)
+		b = r.Cases[i].appendJSON(b)
+	}
+	if len(r.Cases) > 0 {
+		b = append(b, ']')
+	}
+	b = appendOptional(b, `,"condition":`, r.Condition)
+	return append(b, '}')
+}
+
+func (e *End) appendJSON(b []byte) []byte {
+	b = appendMember(b, `{"input":`, e.Input)
+	b = appendOptional(b, `,"pod":`, e.Pod)
+	b = appendOptional(b, `,"ip":`, e.IP)
+	b = appendOptional(b, `,"endpoint":`, e.Endpoint)
+	return append(b, '}')
+}
+
+func (s *Side) appendJSON(b []byte) []byte {
+	b = appendMember(b, `{"verdict":`, string(s.Verdict))
+	b = appendReject(b, s.Reject)
+	b = appendMember(b, `,"reason":`, string(s.Reason))
+	b = appendOptional(b, `,"rule":`, s.Rule)
+	if s.Peer != nil {
+		b = append(b, `,"peer":`...)
+		b = strconv.AppendInt(b, int64(*s.Peer), 10)
+	}
+	switch {
+	case len(s.Policies) == 0:
+	case s.at.walk != nil: // whose policies they are
+		b = append(b, s.at.walk.encoded...)
+	default:
+		b = appendPolicies(b, s.Policies)
+	}
+	return append(b, '}')
+}
+
+// appendPolicies appends the member of a side that lists policies.
+func appendPolicies(b []byte, policies []string) []byte {
+	for i, p := range policies {
+		b = appendMember(b, listMark(i, `,"policies":[`), p)
+	}
+	return append(b, ']')
+}
+
+// listMark is what stands before element i of a list that begins with start.
+func listMark(i int, start string) string {
+	if i > 0 {
+		return ","
+	}
+	return start
+}
+
+func appendReject(b []byte, reject bool) []byte {
+	if reject {
+		b = append(b, `,"reject":true`...)
+	}
+	return b
+}
+
+// appendOptional appends a member that is left out where it is empty.
+func appendOptional(b []byte, key, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendMember(b, key, value)
+}
+
+// appendMember appends key, which is JSON with its colon, and value as a string.
+func appendMember(b []byte, key, value string) []byte {
+	b = append(b, key...)
+	for i := range len(value) {
+		if c := value[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
+			return appendEscaped(b, value)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, value...)
+	return append(b, '"')
+}
+
+// appendEscaped appends a string that may need escapes.
+func appendEscaped(b []byte, value string) []byte {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.Encode(value) // a string into a buffer: cannot fail
+	return append(b, bytes.TrimSuffix(out.Bytes(), []byte("\n"))...)
+}
