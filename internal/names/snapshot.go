@@ -114,11 +114,10 @@ func (l *Learner) restore(n *name, now time.Time) {
 			since: earlier(a.Since, now), seen: earlier(a.Seen, now), family: fam,
 			expires: earlier(a.Expires, now.Add(MaxTTL+l.cfg.Grace)),
 		}
-		if at, _ := n.deadline(&h, l.cfg.Stale); !at.After(now) {
-			if !a.InUse || l.cfg.InUse == nil {
-				continue
-			}
-			h.inUse, h.over = true, now // it is asked about at once
+		if a.InUse && l.cfg.InUse != nil {
+			h.inUse, h.over = true, now
+		} else if at, _ := n.deadline(&h, l.cfg.Stale); !at.After(now) {
+			continue
 		}
 		if n.held[a.Addr] != nil || l.refused.why(a.Addr) != "" || len(n.held) >= l.cfg.MaxPerName || l.total >= l.cfg.MaxAddrs {
 			continue
