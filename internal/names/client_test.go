@@ -1,6 +1,7 @@
 package names
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -338,6 +339,44 @@ func TestAllDown(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestSetResolvers: what is known of one that stays is kept.
+func TestSetResolvers(t *testing.T) {
+	serve := func(_, _ string, q *dns.Msg) [][]byte {
+		return [][]byte{packed(replyTo(q, "db.example. 60 A 10.0.0.1"))}
+	}
+	onNet(t, 1, serve, func(c *client, n *fakeNet) {
+		must := func(want ...string) {
+			t.Helper()
+			if _, err := n.look(c, db); err != nil {
+				t.Error(err)
+			}
+			var got []string
+			for _, s := range c.status() {
+				got = append(got, fmt.Sprint(s.Resolver, " ", s.Queries))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("resolvers and their queries: %q, want %q", got, want)
+			}
+		}
+		must(first + " 1")
+		a, b := netip.MustParseAddrPort(first), netip.MustParseAddrPort(second)
+		c.set([]netip.AddrPort{b, a, b})
+		must(second+" 1", first+" 1")
+		c.set([]netip.AddrPort{a})
+		must(first + " 2")
+	})
+	l, err := New(Config{Resolvers: []netip.AddrPort{testResolver}, Enforce: func(context.Context, Known) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.SetResolvers(nil); err == nil {
+		t.Error("no resolver was taken")
+	}
+	if err := l.SetResolvers([]netip.AddrPort{netip.MustParseAddrPort(second)}); err != nil || l.Status().Totals.Resolvers[0].Resolver.String() != second {
+		t.Errorf("%v, %+v", err, l.Status().Totals.Resolvers)
+	}
 }
 
 // TestUnreachable: an error of the socket counts as silence, and takes no time.

@@ -74,12 +74,11 @@ func (c *fakeConn) SetDeadline(time.Time) error { c.once.Do(func() { close(c.dea
 
 func (c *fakeConn) Write(p []byte) (int, error) {
 	c.out = append(c.out, p...)
-	for c.network == "tcp" {
+	if c.network == "tcp" {
 		if len(c.out) < 2 || len(c.out) < 2+int(binary.BigEndian.Uint16(c.out)) {
 			return len(p), nil
 		}
 		c.out = c.out[2:]
-		break
 	}
 	q := new(dns.Msg)
 	if err := q.Unpack(c.out); err != nil {

@@ -34,6 +34,7 @@ type Learner struct {
 	restored map[string]*saved // until names are set
 	counts   counts
 
+	set      bool                    // SetNames was called
 	dirty    map[string]time.Time    // names that may differ from enforced, and since when
 	enforced map[string][]netip.Addr // what Enforce has last been given with success
 	whole    bool                    // enforced says nothing of what the backend holds
@@ -107,9 +108,22 @@ func (l *Learner) SetNames(ns []Name) error {
 		}
 		l.setStatic(n, keep[key], now)
 	}
-	l.restored = nil
+	l.restored, l.set = nil, true
+	l.sayAllSharing()
+	l.wakeEnforce.set()
 	l.wakeAsk.set()
 	l.wakeEnd.set()
+	return nil
+}
+
+// SetResolvers says whom to ask from now on, in the place of Config.Resolvers.
+// What is known of those that stay is kept. Returns an error, and changes nothing, if
+// there is none, or one without address or port.
+func (l *Learner) SetResolvers(rs []netip.AddrPort) error {
+	if err := checkResolvers(rs); err != nil {
+		return err
+	}
+	l.net.set(rs)
 	return nil
 }
 
@@ -195,7 +209,8 @@ func (l *Learner) Settle(ctx context.Context, names ...string) error {
 }
 
 // Run asks and enforces until ctx ends, and returns when all that it has begun
-// has ended.
+// has ended. Until SetNames was called it does neither: what a backend holds from
+// an earlier process stays.
 func (l *Learner) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.enforceAll(ctx) })

@@ -486,6 +486,21 @@ func TestEnforceIsTriedAgain(t *testing.T) {
 	})
 }
 
+// TestNothingBeforeNames: a process that begins anew takes nothing from a backend
+// before it knows what it should hold.
+func TestNothingBeforeNames(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.wait(time.Hour)
+		if w.calls > 0 {
+			t.Errorf("%d calls before names were set", w.calls)
+		}
+		w.set()
+		if w.calls != 1 || !w.last.Whole || len(w.last.Addrs) > 0 {
+			t.Errorf("%d calls, %+v", w.calls, w.last)
+		}
+	})
+}
+
 // TestWhole: the first call, also if it has to be made again, and after Resync.
 func TestWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -553,7 +568,8 @@ func TestEnforceIsPaced(t *testing.T) {
 }
 
 func TestSharedAddressIsSaidOnce(t *testing.T) {
-	decides := func(a, b string) bool { return a != "like.example" && b != "like.example" }
+	alike := true
+	decides := func(a, b string) bool { return !alike || a != "like.example" && b != "like.example" }
 	inWorld(t, Config{Decides: decides}, func(w *world) {
 		w.answer("b.example", time.Minute, "10.0.0.1", "10.0.0.2")
 		w.answer("a.example", time.Minute, "10.0.0.1", "10.0.0.2")
@@ -565,6 +581,9 @@ func TestSharedAddressIsSaidOnce(t *testing.T) {
 		if n := w.l.Status().Totals.Shared; n != 2 {
 			t.Errorf("%d shared, want 2", n)
 		}
+		alike = false // the rules have changed
+		w.set("a.example", "like.example")
+		w.logged(1, "a.example and like.example both have the address 10.0.0.1")
 		w.set("a.example")
 		if n := w.l.Status().Totals.Shared; n != 0 {
 			t.Errorf("%d shared, want 0", n)

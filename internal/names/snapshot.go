@@ -112,7 +112,7 @@ func (l *Learner) restore(n *name, now time.Time) {
 		fam := family(slices.Index(records[:], a.Record))
 		h := held{
 			since: earlier(a.Since, now), seen: earlier(a.Seen, now), family: fam,
-			expires: earlier(a.Expires, now.Add(MaxTTL+l.cfg.Grace)),
+			expires: earlier(a.Expires, now.Add(l.cfg.MaxTTL+l.cfg.Grace)),
 		}
 		if a.InUse && l.cfg.InUse != nil {
 			h.inUse, h.over = true, now

@@ -93,7 +93,7 @@ func (w *world) ask(ctx context.Context, name string, f family) (answer, error) 
 	case <-time.After(latency):
 	}
 	if says == nil {
-		return answer{negative: true, ttl: MaxTTL}, nil
+		return answer{negative: true, ttl: DefaultMaxTTL}, nil
 	}
 	return says()
 }
