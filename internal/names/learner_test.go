@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -238,9 +239,7 @@ func TestSlowRefreshLosesNothing(t *testing.T) {
 	inWorld(t, Config{Grace: time.Second}, func(w *world) {
 		w.answer(db, 10*time.Second, "10.0.0.1")
 		w.set(db)
-		w.mu.Lock()
 		w.latency = 40 * time.Minute
-		w.mu.Unlock()
 		w.wait(40 * time.Minute)
 		w.has(db, "10.0.0.1")
 	})
@@ -544,9 +543,7 @@ func TestEnforceIsPaced(t *testing.T) {
 			names = append(names, fmt.Sprintf("n%d.example", i))
 			w.answer(names[i], time.Minute, fmt.Sprintf("10.1.%d.%d", i/256, i%256))
 		}
-		w.mu.Lock()
 		w.latency = 50 * time.Millisecond // 64 at a time: 3.2 s
-		w.mu.Unlock()
 		w.wait(time.Second)
 		calls := w.calls
 		w.set(names...)
@@ -555,12 +552,10 @@ func TestEnforceIsPaced(t *testing.T) {
 			t.Errorf("%d calls for 2000 names that were learned in 3 s", n)
 		}
 		w.wait(10 * time.Second)
-		w.mu.Lock()
 		w.latency = 0
-		w.mu.Unlock()
 		w.say(names[0], inet4, func() (answer, error) { return answer{addrs: addrs("10.9.9.9"), ttl: time.Minute}, nil })
 		w.l.Refresh()
-		synctest.Wait()
+		w.pass(0)
 		if !slices.Contains(w.inForce[names[0]], netip.MustParseAddr("10.9.9.9")) {
 			t.Error("a change after a pause was not enforced at once")
 		}
@@ -568,8 +563,8 @@ func TestEnforceIsPaced(t *testing.T) {
 }
 
 func TestSharedAddressIsSaidOnce(t *testing.T) {
-	alike := true
-	decides := func(a, b string) bool { return !alike || a != "like.example" && b != "like.example" }
+	var differ atomic.Bool
+	decides := func(a, b string) bool { return differ.Load() || a != "like.example" && b != "like.example" }
 	inWorld(t, Config{Decides: decides}, func(w *world) {
 		w.answer("b.example", time.Minute, "10.0.0.1", "10.0.0.2")
 		w.answer("a.example", time.Minute, "10.0.0.1", "10.0.0.2")
@@ -581,7 +576,7 @@ func TestSharedAddressIsSaidOnce(t *testing.T) {
 		if n := w.l.Status().Totals.Shared; n != 2 {
 			t.Errorf("%d shared, want 2", n)
 		}
-		alike = false // the rules have changed
+		differ.Store(true) // the rules have changed
 		w.set("a.example", "like.example")
 		w.logged(1, "a.example and like.example both have the address 10.0.0.1")
 		w.set("a.example")
@@ -613,15 +608,15 @@ func TestSettle(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.answer(db, time.Minute, "10.0.0.1")
 		w.fail("bad.example")
-		w.mu.Lock()
 		w.latency = 3 * time.Second
-		w.mu.Unlock()
 		begin := time.Now()
 		if err := w.l.SetNames([]Name{{Name: db}, {Name: "bad.example"}}); err != nil {
 			t.Fatal(err)
 		}
 		short, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
+		w.mu.Unlock()
+		defer w.mu.Lock()
 		if err := w.l.Settle(short, db); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error: %v", err)
 		}
@@ -641,9 +636,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		for i := range 10_000 {
 			names = append(names, fmt.Sprintf("n%d.example", i))
 		}
-		w.mu.Lock()
 		w.latency = time.Hour
-		w.mu.Unlock()
 		w.set(names...)
 		w.wait(59 * time.Minute)
 		if n := len(w.asks); n != 7 {

@@ -146,7 +146,7 @@ func TestSnapshotForm(t *testing.T) {
 		if err := w.l.SetNames([]Name{{db, addrs("192.0.2.1")}, {"none.example", nil}}); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait()
+		w.pass(0)
 		if got := string(w.l.Snapshot()); got != aSnapshot {
 			t.Errorf("%s\nwant\n%s", got, aSnapshot)
 		}
