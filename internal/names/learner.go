@@ -83,7 +83,7 @@ func New(cfg Config) (*Learner, error) {
 // is forgotten. Returns an error, and changes nothing, if a name is not in
 // compiler.NormalizeFQDN's form or is there twice.
 func (l *Learner) SetNames(ns []Name) error {
-	keep := make(map[string][]netip.Addr, len(ns))
+	keep := make(map[string]Name, len(ns))
 	for _, n := range ns {
 		if norm, ok := compiler.NormalizeFQDN(n.Name); !ok || norm != n.Name {
 			return fmt.Errorf("%q is not a domain name in lower case without trailing dot", n.Name)
@@ -91,7 +91,7 @@ func (l *Learner) SetNames(ns []Name) error {
 		if _, twice := keep[n.Name]; twice {
 			return fmt.Errorf("domain name %q is there twice", n.Name)
 		}
-		keep[n.Name] = n.Static
+		keep[n.Name] = n
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,9 +104,10 @@ func (l *Learner) SetNames(ns []Name) error {
 	for _, key := range slices.Sorted(maps.Keys(keep)) {
 		n := l.names[key]
 		if n == nil {
-			n = l.begin(key, now)
+			n = l.begin(key, keep[key].Hold, now)
 		}
-		l.setStatic(n, keep[key], now)
+		n.hold = keep[key].Hold
+		l.setStatic(n, keep[key].Static, now)
 	}
 	l.restored, l.set = nil, true
 	l.sayAllSharing()

@@ -177,6 +177,55 @@ func TestFailureKeepsAddresses(t *testing.T) {
 	})
 }
 
+// TestHold: a name that only denies keeps its addresses as long as resolvers fail,
+// also over a restart, and loses them as others do once they answer.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Stale: time.Hour, Grace: time.Minute}
+		w := newWorld(t, cfg)
+		keep := []Name{{Name: db, Hold: true}, {Name: "allow.example"}}
+		w.answer(db, 10*time.Second, "10.0.0.1")
+		w.answer("allow.example", 10*time.Second, "10.0.0.2")
+		if err := w.l.SetNames(keep); err != nil {
+			t.Fatal(err)
+		}
+		w.run()
+		w.wait(0)
+		w.fail(db)
+		w.fail("allow.example")
+		w.wait(72 * time.Hour)
+		w.has(db, "10.0.0.1")
+		w.has("allow.example")
+		if a := w.status(db).Addrs[0]; !a.Expires.IsZero() {
+			t.Errorf("status: %+v", a)
+		}
+		w.logged(1, db+": SERVFAIL; its addresses of before stay")
+		data := w.l.Snapshot()
+		w.stop()
+
+		w = newWorld(t, cfg)
+		w.fail(db)
+		if err := errors.Join(w.l.Restore(data), w.l.SetNames(keep)); err != nil {
+			t.Fatal(err)
+		}
+		w.run()
+		defer w.stop()
+		w.wait(72 * time.Hour)
+		w.has(db, "10.0.0.1")
+		w.answer(db, 10*time.Second, "10.0.0.3")
+		w.wait(2 * time.Minute)
+		w.has(db, "10.0.0.3")
+		w.fail(db)
+		w.wait(10 * time.Second)
+		keep[0].Hold = false // the rules have changed
+		if err := w.l.SetNames(keep); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(2 * time.Hour)
+		w.has(db)
+	})
+}
+
 // TestRetriesBackOff: 1 s after a failure, then twice as long each time up to 30 s.
 func TestRetriesBackOff(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
@@ -394,7 +443,7 @@ func set(prefixes ...string) *netipx.IPSet {
 func TestStaticAddresses(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.answer(db, time.Minute, "169.254.169.254", "169.254.169.253", "10.0.0.1")
-		if err := w.l.SetNames([]Name{{db, addrs("169.254.169.254", "::ffff:192.0.2.1")}}); err != nil {
+		if err := w.l.SetNames([]Name{{Name: db, Static: addrs("169.254.169.254", "::ffff:192.0.2.1")}}); err != nil {
 			t.Fatal(err)
 		}
 		w.wait(0)

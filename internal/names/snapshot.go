@@ -116,7 +116,7 @@ func (l *Learner) restore(n *name, now time.Time) {
 		}
 		if a.InUse && l.cfg.InUse != nil {
 			h.inUse, h.over = true, now
-		} else if at, _ := n.deadline(&h, l.cfg.Stale); !at.After(now) {
+		} else if at, ends := n.deadline(&h, l.cfg.Stale); ends && !at.After(now) {
 			continue
 		}
 		if n.held[a.Addr] != nil || l.refused.why(a.Addr) != "" || len(n.held) >= l.cfg.MaxPerName || l.total >= l.cfg.MaxAddrs {

@@ -143,7 +143,7 @@ const aSnapshot = `{"version":1,"written":"2000-01-01T00:00:00Z","names":[{"name
 func TestSnapshotForm(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.answer(db, time.Minute, "10.0.0.1")
-		if err := w.l.SetNames([]Name{{db, addrs("192.0.2.1")}, {"none.example", nil}}); err != nil {
+		if err := w.l.SetNames([]Name{{Name: db, Static: addrs("192.0.2.1")}, {Name: "none.example"}}); err != nil {
 			t.Fatal(err)
 		}
 		w.pass(0)

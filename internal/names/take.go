@@ -126,7 +126,11 @@ func (l *Learner) fail(it *item, err error, now time.Time) {
 	if f.failing.IsZero() {
 		f.failing = now
 	}
-	if f.failures == 0 {
+	switch {
+	case f.failures > 0:
+	case n.hold:
+		l.said.say("failing", "%s: %v; its addresses of before stay", n.key, err)
+	default:
 		l.said.say("failing", "%s: %v; its addresses of before stay for up to %s", n.key, err, l.cfg.Stale)
 	}
 	f.failures++
