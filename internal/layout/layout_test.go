@@ -32,6 +32,7 @@ var allowed = []struct {
 	{"backends/nftables/load", []string{"model", "compiler/space", "backends/nftables", "backends/nftables/ruleset", "backends/bundle", "internal/loader", "internal/place", "internal/state"}},
 	{"internal/loader", []string{"model", "compiler/space", "backends/bundle", "internal/netns", "internal/place", "internal/state"}},
 	{"internal/place", []string{"model", "internal/state"}},
+	{"internal/names", []string{"compiler"}},
 	{"internal/state", nil},
 	{"internal/netns", nil},
 	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
@@ -62,6 +63,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"cmd/trafficpolicy", "github.com/vishvananda/netlink", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "github.com/mdlayher/netlink", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "net/http", "the compiler needs no network"},
+	{"cmd/trafficpolicy", "internal/names", "the compiler needs no network"},
 }
 
 type pkg struct {
