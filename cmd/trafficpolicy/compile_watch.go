@@ -28,17 +28,11 @@ func (f *compileFlags) checkWatch() error {
 // the first time do bad inputs end it; later they are said, and the last good
 // bundles stay.
 func (c *command) compileWatch(ctx context.Context, f *compileFlags, args []string) error {
-	cache, err := compiler.NewInputCache(f.loadOptions(c, args))
+	s, err := c.newWatchSession(f, args)
 	if err != nil {
-		return fmt.Errorf("--watch: %w", err)
+		return err
 	}
-	s := &watchSession{command: c, flags: f, cache: cache, touched: map[string]bool{}, said: map[string]bool{}, programs: map[string]*compiler.Program{}}
-	if f.all {
-		if err := s.openDir(); err != nil {
-			return err
-		}
-		defer s.run.close()
-	}
+	defer s.close()
 	watch := newFileWatch(c)
 	defer watch.close()
 	watch.follow(s.paths(args))
@@ -73,11 +67,26 @@ type watchSession struct {
 	lastErr  string          // said last, "" since it was mended
 	programs map[string]*compiler.Program
 	entries  []bundles.Entry // of --all, all nodes
+	written  int             // bundles of the last step
 }
 
-func (s *watchSession) openDir() error {
-	s.run = &clusterRun{command: s.command, flags: s.flags, programs: s.programs}
-	return s.run.open()
+func (c *command) newWatchSession(f *compileFlags, args []string) (*watchSession, error) {
+	cache, err := compiler.NewInputCache(f.loadOptions(c, args))
+	if err != nil {
+		return nil, fmt.Errorf("--watch: %w", err)
+	}
+	s := &watchSession{command: c, flags: f, cache: cache, touched: map[string]bool{}, said: map[string]bool{}, programs: map[string]*compiler.Program{}}
+	if f.all {
+		s.run = &clusterRun{command: c, flags: f, programs: s.programs}
+		err = s.run.open()
+	}
+	return s, err
+}
+
+func (s *watchSession) close() {
+	if s.run != nil {
+		s.run.close()
+	}
 }
 
 // paths are what inputs are read from.
@@ -100,7 +109,7 @@ func (s *watchSession) step(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.all, s.lastErr = false, ""
+	s.all, s.lastErr, s.written = false, "", written
 	clear(s.touched)
 	if written > 0 {
 		fmt.Fprintf(s.Stderr, "trafficpolicy: %s written in %s\n", count(written, "bundle", "bundles"), time.Since(began).Round(time.Millisecond))
