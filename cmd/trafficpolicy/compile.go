@@ -118,7 +118,7 @@ func (f *compileFlags) check(stdout io.Writer) error {
 		return errors.New("--out-dir and --since go with --all: for one node or pod give -o FILE")
 	}
 	if (f.node == "") == (f.pod == "") {
-		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME, or --all")
+		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME, or --all for every node")
 	}
 	if f.output == "" {
 		return errors.New("--output is empty, give a file or -")
@@ -152,14 +152,8 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 		return c.compileAll(cmd.Context(), f, compilation)
 	}
 	p, err := compilation.Compile(cmd.Context(), compiler.Target{Node: f.node, Pod: f.pod})
-	if refusal := (*compiler.Refusal)(nil); errors.As(err, &refusal) {
-		for _, r := range refusal.Reasons {
-			fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)
-		}
-		return errFailed
-	}
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	for _, w := range p.Warnings {
 		c.warnf("%s", w)
@@ -169,6 +163,19 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 		return err
 	}
 	return c.writeWhole(f.output, artifact)
+}
+
+// refused writes the reasons of a refusal, each on a line of its own, and returns
+// errFailed for it; any other error it returns as it is.
+func (c *command) refused(err error) error {
+	refusal := (*compiler.Refusal)(nil)
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	for _, r := range refusal.Reasons {
+		fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)
+	}
+	return errFailed
 }
 
 func (f *compileFlags) compileOptions(o compiler.Options) compiler.CompileOptions {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -58,7 +57,8 @@ type watchSession struct {
 	cache    *compiler.InputCache
 	names    []byte // content of --resolve-file
 	compiler *compiler.Compiler
-	run      *clusterRun // of --all
+	refusing *compiler.Compiler // whose programs must not be
+	run      *clusterRun        // of --all
 	// all is set, and touched holds nodes, where bundles may be old.
 	all     bool
 	touched map[string]bool
@@ -105,7 +105,13 @@ func (s *watchSession) step(ctx context.Context) error {
 	if err := s.read(ctx); err != nil {
 		return err
 	}
+	if s.refusing == s.compiler { // and has said why
+		return nil
+	}
 	written, err := s.write(ctx)
+	if err == errFailed {
+		s.refusing = s.compiler
+	}
 	if err != nil {
 		return err
 	}
@@ -198,15 +204,6 @@ func (s *watchSession) writeOne(ctx context.Context) (int, error) {
 	return 1, nil
 }
 
-// refused turns a refusal into one error, of a line for each reason.
-func (s *watchSession) refused(err error) error {
-	refusal := (*compiler.Refusal)(nil)
-	if !errors.As(err, &refusal) {
-		return err
-	}
-	return fmt.Errorf("%w: %s", errFailed, strings.Join(refusal.Reasons, "\n"))
-}
-
 func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 	s.run.compiler = s.compiler
 	nodes := s.compiler.Nodes()
@@ -225,7 +222,7 @@ func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 	}
 	results, err := s.run.compile(ctx, again)
 	if err != nil {
-		return 0, errors.Join(err, s.run.update.Discard())
+		return 0, s.discard(err)
 	}
 	s.warn(results)
 	written := 0
@@ -241,7 +238,7 @@ func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 	}
 	if err := s.run.commit(ctx, s.run.index(entries)); err != nil {
 		clear(s.programs) // the directory may hold others by now
-		return 0, errors.Join(err, s.run.update.Discard())
+		return 0, s.discard(err)
 	}
 	s.entries = entries
 	for _, res := range results {
@@ -250,6 +247,14 @@ func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 		}
 	}
 	return written, nil
+}
+
+// discard gives up bundles that were written before err came up.
+func (s *watchSession) discard(err error) error {
+	if also := s.run.update.Discard(); also != nil {
+		return errors.Join(err, also)
+	}
+	return err
 }
 
 // warn writes warnings that were not said yet.
@@ -271,11 +276,18 @@ func (s *watchSession) warn(results []nodeResult) {
 	s.warnNodes(results)
 }
 
-// say writes an error, once while it stays the same.
+// say writes an error, once while it stays the same. Reasons of errFailed have been
+// written.
 func (s *watchSession) say(err error) {
 	text := errorText(err)
-	if text != s.lastErr {
-		fmt.Fprintf(s.Stderr, "trafficpolicy: %s\ntrafficpolicy: the bundles stay as they are until that is mended\n", text)
+	if text == s.lastErr {
+		return
 	}
 	s.lastErr = text
+	if err == errFailed {
+		s.lastErr = "" // the reasons may be others
+	} else {
+		fmt.Fprintf(s.Stderr, "trafficpolicy: %s\n", text)
+	}
+	fmt.Fprintln(s.Stderr, "trafficpolicy: the bundles stay as they are until that is mended")
 }
