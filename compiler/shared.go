@@ -27,8 +27,20 @@ type policyMeaning struct {
 	rules [len(model.Directions)][]model.ListRule
 	names []string  // every fqdn, in order of appearance; may repeat
 	peers []peerKey // that names resolve to addresses for; may repeat
-	// warnings and refusals are of peers without addresses, in order.
+	// warnings and refusals are of peers without addresses, in order; noted are
+	// these peers with where they stood.
 	warnings, refusals []string
+	noted              []notedPeer
+}
+
+type notedPeer struct {
+	rulePeer
+	pos model.Pos
+}
+
+// moved reports whether a peer that warnings or refusals name stands elsewhere now.
+func (m *policyMeaning) moved() bool {
+	return slices.ContainsFunc(m.noted, func(n notedPeer) bool { return n.peer().Pos != n.pos })
 }
 
 // classMeaning is what the policies of one class say.
@@ -88,6 +100,7 @@ func (s *shared) note(m *policyMeaning, p rulePeer) {
 	if !res.Problem.FailsOpen() {
 		return
 	}
+	m.noted = append(m.noted, notedPeer{p, peer.Pos})
 	why := s.resolver.Explain(peer, res)
 	if rule.Action.Allows() || s.options.AllowUnresolved {
 		m.warnings = append(m.warnings, fmt.Sprintf("%s: %s: the %s does not hold: %s", peer.Pos, p, rule.Action, why))

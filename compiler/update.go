@@ -63,6 +63,7 @@ type update struct {
 	endpoints change[*model.Endpoints]
 
 	resolver *Resolver
+	fresh    bool             // the resolver was made from nothing
 	stale    map[peerKey]bool // peers that have other addresses, or another problem, than before
 }
 
@@ -235,7 +236,7 @@ func (u *update) affects() func(*knownPeer) bool {
 
 // anew makes a resolver from nothing, and compares what peers mean to it with what they meant.
 func (u *update) anew() {
-	u.touched.All = true
+	u.touched.All, u.fresh = true, true
 	before := u.old.resolver
 	u.resolver = NewResolver(u.inv, u.old.options.Options)
 	before.known.Range(func(key, known any) bool {
@@ -310,7 +311,7 @@ func (u *update) meanings(policies []*model.Policy) *shared {
 		switch {
 		case !there, u.anyStale(m):
 			changed[p] = true
-		case len(m.warnings)+len(m.refusals) > 0: // their positions may be others
+		case u.fresh || m.moved(): // what warnings say may be something else
 			s.policies.Store(p, s.resolve(p))
 		default:
 			s.policies.Store(p, m)

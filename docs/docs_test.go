@@ -58,6 +58,7 @@ func TestExamples(t *testing.T) {
 // replay returns text with the output of every transcript as it is now.
 func replay(t *testing.T, root, bin, text string) string {
 	var out strings.Builder
+	tmp := t.TempDir() // for what the commands of one page leave one another
 	inside, skip := false, false
 	for _, line := range strings.SplitAfter(text, "\n") {
 		bare := strings.TrimRight(line, "\n")
@@ -69,7 +70,7 @@ func replay(t *testing.T, root, bin, text string) string {
 		case strings.HasPrefix(bare, prompt):
 			skip = true
 			out.WriteString(line)
-			out.WriteString(run(t, root, bin, strings.TrimPrefix(bare, prompt)))
+			out.WriteString(run(t, root, bin, tmp, strings.TrimPrefix(bare, prompt)))
 			continue
 		case skip:
 			continue // output of the command above, as it was
@@ -79,11 +80,11 @@ func replay(t *testing.T, root, bin, text string) string {
 	return out.String()
 }
 
-func run(t *testing.T, root, bin, command string) string {
+func run(t *testing.T, root, bin, tmp, command string) string {
 	t.Helper()
 	cmd := exec.Command("bash", "-c", command)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "NO_COLOR=1", "COLUMNS=120")
+	cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "NO_COLOR=1", "COLUMNS=120", "TMPDIR="+tmp)
 	var buf bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &buf, &buf
 	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() < 0 {

@@ -182,3 +182,13 @@ func TestBytesPerPrefix(t *testing.T) {
 		}
 	}
 }
+
+// TestLargestNode holds what the graph of the largest node may take: 256 pods of 64
+// classes, each with 2,000 IPv4 prefixes, a port and a rule for each.
+func TestLargestNode(t *testing.T) {
+	const most = 7_000_000
+	p := classes(64, 256, func(c int) []model.ListRule { return portedRules(2000, 2000*c, addr4) })
+	if size := len(emit(t, p).Files[0].Data); size > most {
+		t.Errorf("%d bytes, want at most %d", size, most)
+	}
+}

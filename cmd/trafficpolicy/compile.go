@@ -39,7 +39,7 @@ type compileFlags struct {
 func (c *command) compileCmd(common *commonFlags) *cobra.Command {
 	f := &compileFlags{commonFlags: common}
 	cmd := &cobra.Command{
-		Use:   "compile {--node NODE | --pod NAMESPACE/NAME} -i INVENTORY [POLICIES...]",
+		Use:   "compile {--node NODE | --pod NAMESPACE/NAME | --all --out-dir DIR} -i INVENTORY [POLICIES...]",
 		Short: "Write what a node or a pod enforces",
 		Long: `Write what a node or a pod enforces.
 
@@ -49,6 +49,15 @@ whose spec.nodeName it is; with --pod it is for that pod's own.
 The result is a bundle, for tploader, on standard output or in the file of -o; the
 same input gives the same bytes. --backend says what enforces it: nftables, or ebpf,
 programs on the pods' interfaces that walk a decision graph.
+
+With --all there is a bundle for every node in the directory of --out-dir, and an
+index of them. Bundles that did not change keep their bytes and their time, and
+where any node must not be compiled nothing is written. --since compares with the
+directory of an earlier run: only what changed is written, or, without --out-dir,
+listed (exit 1 if anything changed).
+
+--watch stays until it is interrupted, and writes again what a change of the input
+files touches. Errors in the inputs are said then, and the last good bundles stay.
 
 --format script is the bare nftables script: one transaction for nft -f instead of a
 switch in two phases, and no check of the devices that packets come from
@@ -60,7 +69,10 @@ that cannot be read. Findings of lint do not matter here.`,
 		Example: `  trafficpolicy compile --node node-a -i cluster.json policies/ -o node-a.tar
   trafficpolicy compile --pod default/agent-pod -i cluster.json policies/ | tploader apply
   trafficpolicy compile --node node-a -i cluster.json policies/ --backend ebpf | tploader apply
-  trafficpolicy compile --node node-a -i cluster.json policies/ --format script | nft -f -`,
+  trafficpolicy compile --node node-a -i cluster.json policies/ --format script | nft -f -
+  trafficpolicy compile --all --out-dir bundles -i cluster.json policies/
+  trafficpolicy compile --all --since bundles -i cluster.json policies/
+  trafficpolicy compile --all --out-dir bundles -i cluster/ policies/ --watch`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.outputGiven = cmd.Flags().Changed("output")
 			return c.compile(cmd, f, args)
@@ -118,7 +130,7 @@ func (f *compileFlags) check(stdout io.Writer) error {
 		return errors.New("--out-dir and --since go with --all: for one node or pod give -o FILE")
 	}
 	if (f.node == "") == (f.pod == "") {
-		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME, or --all")
+		return errors.New("name what to compile for: either --node NODE or --pod NAMESPACE/NAME, or --all for every node")
 	}
 	if f.output == "" {
 		return errors.New("--output is empty, give a file or -")
@@ -151,9 +163,9 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	if f.all {
 		return c.compileAll(cmd.Context(), f, compilation)
 	}
-	p, err := c.programOf(cmd.Context(), compilation, compiler.Target{Node: f.node, Pod: f.pod})
+	p, err := compilation.Compile(cmd.Context(), compiler.Target{Node: f.node, Pod: f.pod})
 	if err != nil {
-		return err
+		return c.refused(err)
 	}
 	c.warnProgram(p)
 	artifact, err := f.artifact(p)

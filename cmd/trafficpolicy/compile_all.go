@@ -287,7 +287,8 @@ func (r *clusterRun) refusals(results []nodeResult) error {
 		return errors.New("nothing is written: " + strings.Join(lines, "\n"))
 	}
 	if len(reasons.all) > 0 {
-		return fmt.Errorf("%w: nothing is written, %s must not be compiled", errFailed, count(reasons.nodes(), "node", "nodes"))
+		fmt.Fprintf(r.Stderr, "trafficpolicy: nothing is written: %s must not be compiled\n", count(reasons.nodes(), "node", "nodes"))
+		return errFailed
 	}
 	return nil
 }

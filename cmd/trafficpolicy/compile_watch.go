@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
@@ -29,17 +28,11 @@ func (f *compileFlags) checkWatch() error {
 // the first time do bad inputs end it; later they are said, and the last good
 // bundles stay.
 func (c *command) compileWatch(ctx context.Context, f *compileFlags, args []string) error {
-	cache, err := compiler.NewInputCache(f.loadOptions(c, args))
+	s, err := c.newWatchSession(f, args)
 	if err != nil {
-		return fmt.Errorf("--watch: %w", err)
+		return err
 	}
-	s := &watchSession{command: c, flags: f, cache: cache, touched: map[string]bool{}, said: map[string]bool{}, programs: map[string]*compiler.Program{}}
-	if f.all {
-		if err := s.openDir(); err != nil {
-			return err
-		}
-		defer s.run.close()
-	}
+	defer s.close()
 	watch := newFileWatch(c)
 	defer watch.close()
 	watch.follow(s.paths(args))
@@ -65,7 +58,8 @@ type watchSession struct {
 	cache    *compiler.InputCache
 	names    []byte // content of --resolve-file
 	compiler *compiler.Compiler
-	run      *clusterRun // of --all
+	refusing *compiler.Compiler // whose programs must not be
+	run      *clusterRun        // of --all
 	// all is set, and touched holds nodes, where bundles may be old.
 	all     bool
 	touched map[string]bool
@@ -74,11 +68,26 @@ type watchSession struct {
 	lastErr  string          // said last, "" since it was mended
 	programs map[string]*compiler.Program
 	entries  []bundles.Entry // of --all, all nodes
+	written  int             // bundles of the last step
 }
 
-func (s *watchSession) openDir() error {
-	s.run = &clusterRun{command: s.command, flags: s.flags, programs: s.programs}
-	return s.run.open()
+func (c *command) newWatchSession(f *compileFlags, args []string) (*watchSession, error) {
+	cache, err := compiler.NewInputCache(f.loadOptions(c, args))
+	if err != nil {
+		return nil, fmt.Errorf("--watch: %w", err)
+	}
+	s := &watchSession{command: c, flags: f, cache: cache, touched: map[string]bool{}, said: map[string]bool{}, programs: map[string]*compiler.Program{}}
+	if f.all {
+		s.run = &clusterRun{command: c, flags: f, programs: s.programs}
+		err = s.run.open()
+	}
+	return s, err
+}
+
+func (s *watchSession) close() {
+	if s.run != nil {
+		s.run.close()
+	}
 }
 
 // paths are what inputs are read from.
@@ -97,11 +106,17 @@ func (s *watchSession) step(ctx context.Context) error {
 	if err := s.read(ctx); err != nil {
 		return err
 	}
+	if s.refusing == s.compiler { // and has said why
+		return nil
+	}
 	written, err := s.write(ctx)
+	if err == errFailed {
+		s.refusing = s.compiler
+	}
 	if err != nil {
 		return err
 	}
-	s.all, s.lastErr = false, ""
+	s.all, s.lastErr, s.written = false, "", written
 	clear(s.touched)
 	if written > 0 {
 		fmt.Fprintf(s.Stderr, "trafficpolicy: %s written in %s\n", count(written, "bundle", "bundles"), time.Since(began).Round(time.Millisecond))
@@ -190,15 +205,6 @@ func (s *watchSession) writeOne(ctx context.Context) (int, error) {
 	return 1, nil
 }
 
-// refused turns a refusal into one error, of a line for each reason.
-func (s *watchSession) refused(err error) error {
-	refusal := (*compiler.Refusal)(nil)
-	if !errors.As(err, &refusal) {
-		return err
-	}
-	return fmt.Errorf("%w: %s", errFailed, strings.Join(refusal.Reasons, "\n"))
-}
-
 func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 	s.run.compiler = s.compiler
 	nodes := s.compiler.Nodes()
@@ -217,7 +223,7 @@ func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 	}
 	results, err := s.run.compile(ctx, again)
 	if err != nil {
-		return 0, errors.Join(err, s.run.update.Discard())
+		return 0, s.discard(err)
 	}
 	s.warn(results)
 	written := 0
@@ -233,7 +239,7 @@ func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 	}
 	if err := s.run.commit(ctx, s.run.index(entries)); err != nil {
 		clear(s.programs) // the directory may hold others by now
-		return 0, errors.Join(err, s.run.update.Discard())
+		return 0, s.discard(err)
 	}
 	s.entries = entries
 	for _, res := range results {
@@ -242,6 +248,14 @@ func (s *watchSession) writeAll(ctx context.Context) (int, error) {
 		}
 	}
 	return written, nil
+}
+
+// discard gives up bundles that were written before err came up.
+func (s *watchSession) discard(err error) error {
+	if also := s.run.update.Discard(); also != nil {
+		return errors.Join(err, also)
+	}
+	return err
 }
 
 // warn writes warnings that were not said yet.
@@ -263,11 +277,18 @@ func (s *watchSession) warn(results []nodeResult) {
 	s.warnNodes(results)
 }
 
-// say writes an error, once while it stays the same.
+// say writes an error, once while it stays the same. Reasons of errFailed have been
+// written.
 func (s *watchSession) say(err error) {
 	text := errorText(err)
-	if text != s.lastErr {
-		fmt.Fprintf(s.Stderr, "trafficpolicy: %s\ntrafficpolicy: the bundles stay as they are until that is mended\n", text)
+	if text == s.lastErr {
+		return
 	}
 	s.lastErr = text
+	if err == errFailed {
+		s.lastErr = "" // the reasons may be others
+	} else {
+		fmt.Fprintf(s.Stderr, "trafficpolicy: %s\n", text)
+	}
+	fmt.Fprintln(s.Stderr, "trafficpolicy: the bundles stay as they are until that is mended")
 }

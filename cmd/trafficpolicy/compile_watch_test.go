@@ -238,3 +238,26 @@ func TestWatchNode(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+// TestWatchRefusedOnce: a refusal is said once, not whenever files are looked at.
+func TestWatchRefusedOnce(t *testing.T) {
+	dir := t.TempDir()
+	putFiles(t, dir, watchFiles())
+	for _, target := range [][]string{{"--all", "--out-dir", "DIR/out"}, {"--node", "a", "-o", "DIR/a.tar"}} {
+		w := startWatch(t, dir, append([]string{"-i", "DIR/in"}, target...)...)
+		w.put("in/policy.yaml", strings.Replace(fmt.Sprintf(watchPolicy, "10.0.0.0/9"), "{action: allow, to: [{cidr: 10.0.0.0/9}]}", "{action: deny, to: [{service: {name: nothing}}]}", 1))
+		w.until("the refusal", func() bool { return strings.Contains(w.text(), "stay as they are") })
+		for range 3 {
+			w.put("in/pods/b.yaml", watchFiles()["in/pods/b.yaml"]) // wakes it
+			time.Sleep(100 * time.Millisecond)
+		}
+		w.put("in/policy.yaml", fmt.Sprintf(watchPolicy, "10.0.0.0/9"))
+		w.until("the good policy", func() bool { return strings.HasSuffix(w.text(), "ms\n") && strings.Contains(w.text(), "stay") })
+		w.stop()
+		<-w.code
+		if n := strings.Count(w.text(), "would not hold"); n != 1 {
+			t.Errorf("%v: said %d times", target, n)
+		}
+		putFiles(t, dir, watchFiles())
+	}
+}

@@ -15,19 +15,21 @@ func (c *command) program(ctx context.Context, in *compiler.Input, o compiler.Co
 	if err := inputs.Invalid(in); err != nil {
 		return nil, err
 	}
-	return c.programOf(ctx, compiler.NewCompiler(in, o), o.Target)
+	p, err := compiler.Compile(ctx, in, o)
+	return p, c.refused(err)
 }
 
-// programOf is program for an input that is valid.
-func (c *command) programOf(ctx context.Context, all *compiler.Compiler, t compiler.Target) (*compiler.Program, error) {
-	p, err := all.Compile(ctx, t)
-	if refusal := (*compiler.Refusal)(nil); errors.As(err, &refusal) {
-		for _, r := range refusal.Reasons {
-			fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)
-		}
-		return nil, errFailed
+// refused writes the reasons of a refusal, each on a line of its own, and returns
+// errFailed for it; any other error it returns as it is.
+func (c *command) refused(err error) error {
+	refusal := (*compiler.Refusal)(nil)
+	if !errors.As(err, &refusal) {
+		return err
 	}
-	return p, err
+	for _, r := range refusal.Reasons {
+		fmt.Fprintf(c.Stderr, "trafficpolicy: %s\n", r)
+	}
+	return errFailed
 }
 
 // warnProgram says what the compiler warns of.

@@ -25,7 +25,7 @@ var pathFlags = []string{"filename", "inventory", "resolve-file", "baseline"}
 
 // neverDefault are flags that change files or ask for one answer: not for a
 // project file.
-var neverDefault = []string{"fix", "dry-run", "write-baseline", "output-file", "expect", "help"}
+var neverDefault = []string{"fix", "dry-run", "write-baseline", "output-file", "expect", "all", "out-dir", "since", "watch", "help"}
 
 // findProject returns the path of the project file for dir, or "" where there is
 // none between dir and the repository's root, both included. Outside of a

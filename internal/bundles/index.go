@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -101,15 +102,67 @@ func decodeIndex(text []byte) (*Index, error) {
 	return x, nil
 }
 
+// encode returns the text of x. Entries are written by hand: of 5,000 nodes they
+// are a megabyte, which encoding/json takes longer for than a change of one node.
 func (x *Index) encode() ([]byte, error) {
 	x.Schema = Schema
-	x.Nodes = append([]Entry{}, x.Nodes...)
+	head := *x
+	head.Nodes = []Entry{}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(x); err != nil {
+	if err := e.Encode(&head); err != nil {
 		return nil, fmt.Errorf("%s: %w", IndexName, err)
 	}
-	return b.Bytes(), nil
+	if len(x.Nodes) == 0 {
+		return b.Bytes(), nil
+	}
+	const list = "\n  \"nodes\": ["
+	before, behind, _ := bytes.Cut(b.Bytes(), []byte(list))
+	text := append(make([]byte, 0, b.Len()+512*len(x.Nodes)), before...)
+	text = append(text, list...)
+	for i := range x.Nodes {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = x.Nodes[i].append(text)
+	}
+	return append(append(text, "\n  "...), behind...), nil
+}
+
+// append appends the entry as encoding/json indents it.
+func (e *Entry) append(text []byte) []byte {
+	text = append(text, "\n    {"...)
+	field := func(name string, more bool, value func([]byte) []byte) {
+		text = append(append(append(text, "\n      \""...), name...), "\": "...)
+		if text = value(text); more {
+			text = append(text, ',')
+		}
+	}
+	quoted := func(s string) func([]byte) []byte { return func(b []byte) []byte { return appendString(b, s) } }
+	number := func(n int64) func([]byte) []byte { return func(b []byte) []byte { return strconv.AppendInt(b, n, 10) } }
+	field("node", true, quoted(e.Node))
+	field("file", true, quoted(e.File))
+	field("size", true, number(e.Size))
+	field("sha256", true, quoted(e.SHA256))
+	field("generation", true, quoted(e.Generation))
+	field("sequence", true, func(b []byte) []byte { return strconv.AppendUint(b, e.Sequence, 10) })
+	field("pods", true, number(int64(e.Pods)))
+	field("classes", true, number(int64(e.Classes)))
+	field("warnings", false, number(int64(e.Warnings)))
+	return append(text, "\n    }"...)
+}
+
+// appendString appends s as a JSON string.
+func appendString(text []byte, s string) []byte {
+	plain := func(r rune) bool { return ' ' <= r && r <= '~' && r != '"' && r != '\\' }
+	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return append(append(append(text, '"'), s...), '"')
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(s) // a string can always be written
+	return append(text, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }

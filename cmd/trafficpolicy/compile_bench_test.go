@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/trafficpolicy/trafficpolicy/compiler"
+	"github.com/trafficpolicy/trafficpolicy/internal/synth"
+)
+
+// largest is the cluster that the guide promises.
+var largest = synth.Sizes{Seed: 1, Nodes: 5_000, Namespaces: 100, Pods: 50_000, Services: 3_000, Policies: 2_000, Rules: 40_000,
+	LongestList: 10_000, Enrolled: 85, Virtual: 10}
+
+// tenth is one of a tenth of the pods, on as many nodes less, under a tenth of the policies.
+var tenth = synth.Sizes{Seed: 1, Nodes: 500, Namespaces: 100, Pods: 5_000, Services: 300, Policies: 2_000, Rules: 40_000,
+	LongestList: 10_000, Enrolled: 85, Virtual: 10}
+
+// clusterFiles writes a fleet's policies as YAML to DIR/policies and its objects as a compact
+// inventory to DIR/cluster.tpi.
+func clusterFiles(b *testing.B, s synth.Sizes) (dir string, fleet *synth.Fleet) {
+	b.Helper()
+	fleet, err := synth.NewFleet(s)
+	if err != nil {
+		b.Fatal(err)
+	}
+	dir = b.TempDir()
+	var text bytes.Buffer
+	if err := synth.WriteJSON(&text, fleet.Inventory()); err != nil {
+		b.Fatal(err)
+	}
+	_, compact, err := compiler.Snapshot(b.Context(), compiler.LoadOptions{Inventory: []string{"-"}, Stdin: &text})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var policies bytes.Buffer
+	if err := synth.WriteYAML(&policies, fleet.Policies()); err != nil {
+		b.Fatal(err)
+	}
+	putBytes(b, filepath.Join(dir, "cluster.tpi"), compact)
+	putBytes(b, filepath.Join(dir, "policies", "all.yaml"), policies.Bytes())
+	return dir, fleet
+}
+
+func putBytes(b *testing.B, path string, data []byte) {
+	b.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		b.Fatal(err)
+	}
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// podOf returns an enrolled pod of an application of the fleet, under another name and address.
+func podOf(b *testing.B, fleet *synth.Fleet) map[string]any {
+	b.Helper()
+	for o := range fleet.Inventory() {
+		if o["kind"] != "Pod" {
+			continue
+		}
+		text, err := json.Marshal(o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if !bytes.Contains(text, []byte(`enable-network-policy-agent":"true"`)) || bytes.Contains(text, []byte(`hostNetwork`)) {
+			continue
+		}
+		var pod map[string]any
+		if err := json.Unmarshal(text, &pod); err != nil {
+			b.Fatal(err)
+		}
+		pod["metadata"].(map[string]any)["name"] = "added"
+		status := pod["status"].(map[string]any)
+		status["phase"], status["podIP"], status["podIPs"] = "Running", "10.255.255.1", []any{map[string]any{"ip": "10.255.255.1"}}
+		return pod
+	}
+	b.Fatal("no pod is enrolled")
+	return nil
+}
+
+// alonePod returns pod without labels that rules look for, in the namespace where
+// it touches the fewest nodes: those of policies that name the whole namespace.
+func alonePod(b *testing.B, dir, file string, pod map[string]any) []byte {
+	b.Helper()
+	cache, err := compiler.NewInputCache(compiler.LoadOptions{
+		Policies: []string{filepath.Join(dir, "policies")}, Inventory: []string{filepath.Join(dir, "cluster.tpi"), filepath.Join(dir, "pods")},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	load := func() *compiler.Input {
+		in, _, err := cache.Load(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		return in
+	}
+	in := load()
+	c := compiler.NewCompiler(in, compiler.CompileOptions{AllowUnresolved: true})
+	for _, n := range c.Nodes() {
+		if _, err := c.Compile(b.Context(), compiler.Target{Node: n}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var best []byte
+	fewest := len(in.Inventory.Nodes)
+	meta := pod["metadata"].(map[string]any)
+	meta["labels"] = map[string]any{"app": "added"}
+	for _, ns := range in.Inventory.Namespaces {
+		meta["namespace"] = ns.Name
+		text, err := json.Marshal(pod)
+		if err != nil {
+			b.Fatal(err)
+		}
+		putBytes(b, file, text)
+		next, touched := c.Update(load())
+		if n := len(touched.Nodes()); !touched.All && n < fewest {
+			best, fewest = text, n
+		}
+		if c = next; fewest == 1 {
+			break
+		}
+	}
+	return best
+}
+
+// BenchmarkWatchPod adds a pod to the largest cluster and takes it away again: from
+// reading its file to the bundles written. "alone" is in no set that rules name, if
+// there is such a namespace, "peer" of a workload that they do. Besides the time it reports the bundles written
+// each time. Pods have a file of their own beside that of all others.
+func BenchmarkWatchPod(b *testing.B) {
+	dir, fleet := clusterFiles(b, largest)
+	pod := podOf(b, fleet)
+	peer, err := json.Marshal(pod)
+	if err != nil {
+		b.Fatal(err)
+	}
+	added := filepath.Join(dir, "pods", "added.json")
+	putBytes(b, filepath.Join(dir, "pods", "none.yaml"), nil)
+	alone := alonePod(b, dir, added, pod)
+	for _, backend := range backendNames {
+		b.Run(backend, func(b *testing.B) {
+			c := &command{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Getenv: os.Getenv}
+			f := &compileFlags{
+				commonFlags: &commonFlags{
+					policies: []string{filepath.Join(dir, "policies")}, inventory: []string{filepath.Join(dir, "cluster.tpi"), filepath.Join(dir, "pods")},
+					isolation: "both", enrollment: "annotated", families: "auto", namespace: "default", color: "auto",
+				},
+				all: true, outDir: filepath.Join(dir, "out-"+backend), backend: backend, format: "bundle", unknown: "allow", allowUnresolved: true,
+			}
+			s, err := c.newWatchSession(f, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer s.close()
+			if err := s.step(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			for _, input := range []struct {
+				name string
+				text []byte
+			}{{"alone", alone}, {"peer", peer}} {
+				b.Run(input.name, func(b *testing.B) {
+					written := 0
+					for b.Loop() {
+						b.StopTimer()
+						if err := os.Remove(added); err != nil && !os.IsNotExist(err) {
+							b.Fatal(err)
+						}
+						if err := s.step(b.Context()); err != nil {
+							b.Fatal(err)
+						}
+						putBytes(b, added, input.text)
+						b.StartTimer()
+						if err := s.step(b.Context()); err != nil {
+							b.Fatal(err)
+						}
+						written += s.written
+					}
+					b.ReportMetric(float64(written)/float64(b.N), "bundles")
+				})
+			}
+		})
+	}
+}
