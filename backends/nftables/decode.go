@@ -26,11 +26,17 @@ func Decode(files []bundle.File, m *bundle.Manifest) (*space.Reading, error) {
 	if err := agree(m, pods); err != nil {
 		return nil, err
 	}
+	if err := count(m, len(pods.Pods), t.Elements()); err != nil {
+		return nil, err
+	}
 	r, err := t.Decode(KeyOf(m, "tp_"+pods.Tag+"_", pods.Pods))
 	if err != nil {
 		return nil, err
 	}
-	return r, compare(m, r)
+	if err := compare(m, r); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Legend says what a bare script does not: what the ids in it stand for, and whose

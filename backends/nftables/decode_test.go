@@ -45,30 +45,49 @@ func differ(p *compiler.Program, r *space.Reading) error {
 	return nil
 }
 
+// differTable compares a table with a list. The default deny stands behind the
+// list as a rule, so that neither side has a point without one: what both share is
+// then looked at once.
 func differTable(c *compiler.ProgramClass, d model.Direction, f model.Family, got *space.Table, deciders []space.Decider) error {
 	list := c.List(d)
-	want, err := space.Flatten(list, f)
+	all := *list
+	if list.Isolated {
+		all.Rules = append(slices.Clip(list.Rules), rule(model.Deny, cidrs("0.0.0.0/0", "::/0")))
+	}
+	want, err := space.Flatten(&all, f)
 	if err != nil {
 		return err
 	}
 	refs := bundle.PolicyRefs(c)
+	for i := range got.Decisions {
+		for _, cell := range got.Decisions[i].Cells {
+			if cell.Rule == space.NoRule {
+				return fmt.Errorf("a cell has no rule")
+			}
+		}
+	}
 	diffs := space.CompareTables(want, got, func(rule, decider int32) space.Kind {
 		if decider == space.NoRule {
+			if rule == space.NoRule && list.Isolated { // before the rest of a decision
+				return space.Same
+			}
 			return 1
 		}
 		x := deciders[decider]
 		switch {
-		case rule != space.NoRule:
+		case rule == space.NoRule:
+			if !list.Isolated && x.Rule == "" && x.Policies == nil && x.Action == model.Allow {
+				return space.Same
+			}
+		case int(rule) == len(list.Rules):
+			if x.Rule == "" && slices.Equal(x.Policies, refs) && x.Action == model.Deny {
+				return space.Same
+			}
+		default:
 			r := &list.Rules[rule]
 			if x.Rule == r.Ref.String() && x.Action == r.Action {
 				return space.Same
 			}
-		case list.Isolated:
-			if x.Rule == "" && slices.Equal(x.Policies, refs) && x.Action == model.Deny {
-				return space.Same
-			}
-		case x.Rule == "" && x.Policies == nil && x.Action == model.Allow:
-			return space.Same
 		}
 		return 1
 	})
@@ -113,8 +132,43 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeRandom(t *testing.T) {
-	for seed := range uint64(500) {
+	for seed := range uint64(300) {
 		p := randomProgram(rand.New(rand.NewPCG(seed, 3)))
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { decodes(t, p) }) {
+			return
+		}
+	}
+}
+
+// TestDecodeLayered: decisions that share what is before or behind them, many
+// names, and names between maps, each with ports that cut the others'.
+func TestDecodeLayered(t *testing.T) {
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		var rules []model.ListRule
+		for range 2 + rng.IntN(6) {
+			switch rng.IntN(3) {
+			case 0: // many ports of everybody
+				for i := range 50 + rng.IntN(100) {
+					port := uint16(3 + rng.IntN(3)*i)
+					rules = append(rules, rule(model.Action(rng.IntN(3)), cidrs([]string{"0.0.0.0/0", "::/0", "10.0.0.0/8"}[rng.IntN(3)]), tcp(port, port)))
+				}
+			case 1: // single hosts
+				for range 1 + rng.IntN(30) {
+					first := uint16(rng.IntN(400))
+					rules = append(rules, rule(model.Action(rng.IntN(3)), cidrs(fmt.Sprintf("10.0.%d.%d/32", rng.IntN(2), rng.IntN(8))), tcp(first, first+uint16(rng.IntN(3)))))
+				}
+			default: // names
+				for range 1 + rng.IntN(5) {
+					first := uint16(rng.IntN(400))
+					ports := []model.L4Range{tcp(first, first+uint16(rng.IntN(300))), udp(0, first)}[:rng.IntN(3)]
+					rules = append(rules, rule(model.Action(rng.IntN(3)), fqdn([]string{"a.example", "b.example", "c.example"}[rng.IntN(3)]), ports...))
+				}
+			}
+		}
+		p := sample()
+		p.Classes[0] = class("a", rules, nil)
+		p.Names = []compiler.ProgramName{{Name: "a.example"}, {Name: "b.example", Addrs: addrs("10.0.0.1")}, {Name: "c.example", Addrs: addrs("10.0.0.1", "2001:db8::1")}}
 		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { decodes(t, p) }) {
 			return
 		}

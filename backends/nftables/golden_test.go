@@ -40,6 +40,7 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			decodes(t, p)
 			golden := "testdata/golden/" + name + ".txt"
 			got := decisions(emit(t, p))
 			if os.Getenv("UPDATE") != "" {

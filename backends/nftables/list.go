@@ -57,6 +57,9 @@ type lister struct {
 	// of the segment's table
 	table   *space.Table
 	targets map[space.DecisionID]string
+	// tracked and raw are the chains that look at ports: many decisions share what
+	// comes before or behind them.
+	tracked, raw map[space.DecisionID]string
 }
 
 // rule adds rule i: its names first, then what its other peers are to the
@@ -105,10 +108,15 @@ func (l *lister) ruleTarget(i int) string {
 	}
 	l.index = append(l.index[:0], i)
 	l.table = &space.Table{Decisions: []space.Decision{{Before: space.NoDecision, Cells: cells, Else: space.NoDecision}}}
-	l.targets = map[space.DecisionID]string{}
+	l.reset()
 	t := l.target(0)
 	l.index = l.index[:0]
 	return t
+}
+
+// reset forgets the decisions of the table before.
+func (l *lister) reset() {
+	l.targets, l.tracked, l.raw = map[space.DecisionID]string{}, map[space.DecisionID]string{}, map[space.DecisionID]string{}
 }
 
 // match adds the rules that send packets whose peer is in a set, or looked up in
@@ -132,7 +140,8 @@ func (l *lister) flush() error {
 	if err != nil {
 		return fmt.Errorf("%s of %s: %w", l.list.Direction, l.list.Rules[0].Ref.Policy.Ref(), err)
 	}
-	l.table, l.targets = t, map[space.DecisionID]string{}
+	l.table = t
+	l.reset()
 	var elements []string
 	whole := ""
 	for _, r := range t.Ranges() {

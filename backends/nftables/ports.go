@@ -41,9 +41,22 @@ func (l *lister) target(d space.DecisionID) string {
 // The port of a connection stands in its tuple, so replies and ICMP errors meet
 // the same rules; nft wants to know that the packet's own protocol may carry it.
 func (l *lister) ports(d space.DecisionID) string {
-	untracked := l.internChain("raw_"+l.side.n+l.fam.n, l.portRules(d, packetField))
-	rules := append([]string{"ct state untracked goto " + untracked}, l.portRules(d, l.tupleField())...)
-	return l.internChain("ports_"+l.side.n+l.fam.n, rules)
+	if name, ok := l.tracked[d]; ok {
+		return name
+	}
+	rules := append([]string{"ct state untracked goto " + l.untracked(d)}, l.portRules(d, l.tupleField())...)
+	l.tracked[d] = l.internChain("ports_"+l.side.n+l.fam.n, rules)
+	return l.tracked[d]
+}
+
+// untracked returns the chain of a decision for untracked packets.
+func (l *lister) untracked(d space.DecisionID) string {
+	name, ok := l.raw[d]
+	if !ok {
+		name = l.internChain("raw_"+l.side.n+l.fam.n, l.portRules(d, packetField))
+		l.raw[d] = name
+	}
+	return name
 }
 
 // field says how rules ask for protocol and port.
@@ -95,7 +108,7 @@ func (l *lister) through(d space.DecisionID, in field, how string) string {
 		return t
 	}
 	if in.raw {
-		return how + " " + l.internChain("raw_"+l.side.n+l.fam.n, l.portRules(d, in))
+		return how + " " + l.untracked(d)
 	}
 	return how + " " + l.ports(d)
 }

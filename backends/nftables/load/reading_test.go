@@ -13,6 +13,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables/ruleset"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/kerneltest"
@@ -308,4 +309,29 @@ func TestKernelReadingChanged(t *testing.T) {
 	if _, err := x.reading(); !errors.Is(err, loader.ErrNothing) {
 		t.Errorf("no table: %v", err)
 	}
+}
+
+// FuzzReading: what a kernel never holds is an error, never a panic.
+func FuzzReading(f *testing.F) {
+	f.Add(listing)
+	f.Add("table inet trafficpolicy {\n\tmap tp_from4 {\n\t\ttype ipv4_addr : verdict\n\t\telements = { 10.0.0.0/31 : goto tp_x, * : drop }\n\t}\n\n" +
+		"\tchain tp_x {\n\t\ttype filter hook input priority filter + 10; policy accept;\n\t\tct state 0x1 meta l4proto != { 6, 17 } ct status ! 0x10 reject with icmpx 3\n\t}\n}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		objects, err := parseListing(text)
+		if err != nil {
+			return
+		}
+		var all []ruleset.Object
+		for _, o := range objects {
+			all = append(all, ruleset.Object{Kind: o.kind, Name: o.name, Body: o.body})
+		}
+		table, err := ruleset.FromListing(all)
+		if err != nil {
+			return
+		}
+		r, err := table.Decode(&ruleset.Key{Prefix: "tp_aaaaaaaaaaaa_"})
+		if (r == nil) == (err == nil) {
+			t.Errorf("reading %v, error %v", r, err)
+		}
+	})
 }

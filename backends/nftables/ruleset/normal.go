@@ -22,12 +22,20 @@ type line struct {
 }
 
 // text is the whole rule. Names of the generation begin with ~.
-func (l *line) text() string {
-	if len(l.conds) == 0 {
-		return l.does
-	}
-	return strings.Join(l.conds, " ") + " " + l.does
+func (l *line) text() string { return strings.Join(append(slices.Clip(l.conds), l.does), " ") }
+
+// repeats reports whether a packet that gets to l has met the same rule already.
+func (l *line) repeats(before []line) bool {
+	return slices.ContainsFunc(before, func(b line) bool {
+		return b.does == l.does && slices.Equal(b.conds, l.conds) && !slices.ContainsFunc(b.conds, isLimit)
+	})
 }
+
+func isLimit(cond string) bool { return strings.HasPrefix(cond, "limit ") }
+
+// maxRepeats is how many rules of a chain are compared with one another. No chain
+// of the format but lists is longer.
+const maxRepeats = 64
 
 // normal returns what a chain does with packets: without rules that do nothing,
 // that repeat one before them, or that no packet gets to.
@@ -36,13 +44,10 @@ func (d *decoder) normal(c *chain) []line {
 		return lines
 	}
 	var out []line
-	seen := map[string]bool{}
 	for i := range c.rules {
 		l := d.line(&c.rules[i])
-		if text := l.text(); l.does == "" || seen[text] {
+		if l.does == "" || len(out) < maxRepeats && l.repeats(out) {
 			continue
-		} else if !strings.Contains(text, "limit ") {
-			seen[text] = true
 		}
 		out = append(out, l)
 		if len(l.conds) == 0 && d.final(&l) {
@@ -68,7 +73,13 @@ func (d *decoder) final(l *line) bool {
 // line returns the form of a rule.
 func (d *decoder) line(r *rule) line {
 	l := line{at: r.at, rule: r}
-	var does []string
+	does := ""
+	do := func(what string) {
+		if does != "" {
+			does += " "
+		}
+		does += what
+	}
 	for _, t := range r.terms {
 		switch t := t.(type) {
 		case *command.Match:
@@ -76,14 +87,14 @@ func (d *decoder) line(r *rule) line {
 		case *command.Lookup:
 			fields := strings.Join(t.Fields, " . ")
 			if t.Map {
-				does = append(does, fields+" vmap @"+d.role(t.Name))
+				do(fields + " vmap @" + d.role(t.Name))
 			} else {
 				l.conds = append(l.conds, fields+" @"+d.role(t.Name))
 			}
 		case *command.Rate:
 			l.conds = append(l.conds, "limit "+t.Name)
 		case *command.Update:
-			does = append(does, "update @"+d.role(t.Name)+" { "+t.Field+" }")
+			do("update @" + d.role(t.Name) + " { " + t.Field + " }")
 		case *command.Verdict:
 			l.to = ""
 			v := t.Kind
@@ -97,12 +108,14 @@ func (d *decoder) line(r *rule) line {
 					v = "goto " + l.to
 				}
 			}
-			does = append(does, v)
+			do(v)
 		}
 	}
-	slices.Sort(l.conds)
-	l.conds = slices.Compact(l.conds)
-	l.does = strings.Join(does, " ")
+	if len(l.conds) > 1 {
+		slices.Sort(l.conds)
+		l.conds = slices.Compact(l.conds)
+	}
+	l.does = does
 	return l
 }
 
@@ -154,6 +167,9 @@ func (d *decoder) name(role string) string {
 
 // condition writes a comparison so that equal ones are written alike.
 func condition(m *command.Match) string {
+	if len(m.Values) == 1 && m.Op == "" && !strings.Contains(m.Field, "addr") {
+		return m.Field + " " + m.Values[0]
+	}
 	values := slices.Clone(m.Values)
 	switch typ := command.FieldType(m.Field); {
 	case m.Op == ">":

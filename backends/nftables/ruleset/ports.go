@@ -69,55 +69,55 @@ func (b *builder) ports(p portChain, depth int) (space.DecisionID, error) {
 	if depth > maxNested {
 		return 0, fmt.Errorf("chain %q: chains lead to one another more than %d times", p.name, maxNested)
 	}
-	lines := b.d.normal(c)
-	n := b.reached(lines, p.untracked)
-	id := space.NoDecision // of the rules behind the one at hand
-	for i := n - 1; i >= 0; i-- {
-		l := &lines[i]
-		next, err := b.portLine(c, l, p.untracked)
-		switch {
-		case err != nil:
+	var lines []portLine
+	for i := range c.rules {
+		l, err := b.portLine(c, &c.rules[i], p.untracked)
+		if err != nil {
 			return 0, err
-		case next.chain != "":
-			if id, err = b.through(l, next.chain, id, p.untracked, depth); err != nil {
+		}
+		lines = append(lines, l)
+		if l.final {
+			break
+		}
+	}
+	id := space.NoDecision // of the rules behind the one at hand
+	for _, l := range slices.Backward(lines) {
+		switch {
+		case l.chain == "":
+			id = b.put(l.cells, id)
+		default:
+			through, err := b.ports(portChain{l.chain, p.untracked}, depth+1)
+			if err != nil {
 				return 0, err
 			}
-		default:
-			id = b.put(next.cells, id)
+			if id = b.before(through, id); l.final {
+				id = through
+			}
 		}
 	}
 	b.chains[p] = id
 	return id, nil
 }
 
-// reached returns how many lines packets can get to: those of one kind leave the
-// chain for good where a rule says so.
-func (b *builder) reached(lines []line, untracked bool) int {
-	for i := range lines {
-		if untracked && strings.HasPrefix(lines[i].text(), "ct state untracked goto ") {
-			return i + 1
-		}
-	}
-	return len(lines)
-}
-
-// portLine is what a rule of a chain that looks at ports does: cells, or another chain.
+// portLine is what a rule of a chain that looks at ports does: cells, or what
+// another chain does. No cells are of a rule that no packet of this kind meets.
 type portLine struct {
-	cells []space.Cell // none where no packet of this kind meets it
+	cells []space.Cell
 	chain string
+	// final is set where no packet goes on to the rule behind it.
+	final bool
 }
 
 // portLine reads a rule.
-func (b *builder) portLine(c *chain, l *line, untracked bool) (out portLine, err error) {
-	on := model.EveryL4
-	asks := protoFields{}
+func (b *builder) portLine(c *chain, r *rule, untracked bool) (out portLine, err error) {
+	var asks protoFields
 	var lookup *command.Lookup
 	var v *command.Verdict
-	for _, t := range l.rule.terms {
+	for _, t := range r.terms {
 		switch t := t.(type) {
 		case *command.Match:
 			switch {
-			case condition(t) == "ct state untracked":
+			case t.Field == "ct state" && condition(t) == "ct state untracked":
 				if !untracked {
 					return portLine{}, nil
 				}
@@ -126,7 +126,7 @@ func (b *builder) portLine(c *chain, l *line, untracked bool) (out portLine, err
 			case t.Field == "ct protocol" && asks.tuple == nil:
 				asks.tuple = t
 			default:
-				return out, b.d.t.fail(c, l.at, "%q has no place in a chain about ports", condition(t))
+				return out, b.d.t.fail(c, r.at, "%q has no place in a chain about ports", condition(t))
 			}
 		case *command.Lookup:
 			lookup = t
@@ -134,24 +134,20 @@ func (b *builder) portLine(c *chain, l *line, untracked bool) (out portLine, err
 			v = t
 		case *command.Count, *command.Comment:
 		default:
-			return out, b.d.t.fail(c, l.at, "%q has no place in a chain about ports", l.text())
+			return out, b.d.t.fail(c, r.at, "it does what has no place in a chain about ports")
 		}
 	}
-	if on, err = b.protos(&asks, lookup, untracked); err != nil {
-		return out, b.d.t.fail(c, l.at, "%q: %v", l.text(), err)
-	}
+	on, err := b.protos(&asks, lookup, untracked)
 	switch {
-	case on == nil:
-		return portLine{}, nil
+	case err != nil || on == nil:
 	case lookup != nil:
 		out.cells, err = b.portMap(lookup, on)
-	case v == nil:
-		return portLine{}, nil
-	default:
+	case v != nil:
 		out, err = b.portVerdict(v, on)
+		out.final = asks == protoFields{} && (v.Kind != "jump" || out.chain == "")
 	}
 	if err != nil {
-		err = b.d.t.fail(c, l.at, "%v", err)
+		err = b.d.t.fail(c, r.at, "%v", err)
 	}
 	return out, err
 }
@@ -339,14 +335,4 @@ func (b *builder) portCells(name string) ([]space.Cell, error) {
 	}
 	b.portMaps[name] = cells
 	return cells, nil
-}
-
-// through returns what another chain decides before rest, or all that it decides
-// where packets go there for good.
-func (b *builder) through(l *line, chain string, rest space.DecisionID, untracked bool, depth int) (space.DecisionID, error) {
-	id, err := b.ports(portChain{chain, untracked}, depth+1)
-	if err != nil || strings.HasPrefix(l.does, "goto ") {
-		return id, err
-	}
-	return b.before(id, rest), nil
 }

@@ -1,12 +1,12 @@
 package ruleset
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables/command"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -88,6 +88,9 @@ func (d *decoder) addDecider(id string, x space.Decider) int32 {
 // action returns what a verdict chain does with packets of one family. Before a
 // denial it must let a pod reach itself.
 func (d *decoder) action(c *chain, u use) (model.Action, error) {
+	if len(c.rules) > 0 && accepts(&c.rules[0]) {
+		return model.Allow, nil
+	}
 	lines := d.inFamily(c, u.fam)
 	if len(lines) == 1 && lines[0].text() == "accept" {
 		return model.Allow, nil
@@ -110,6 +113,20 @@ func (d *decoder) action(c *chain, u use) (model.Action, error) {
 		return model.Reject, nil
 	}
 	return 0, fmt.Errorf("chain %q neither accepts, drops nor rejects: it does %q", c.name, rest)
+}
+
+// accepts reports whether a rule accepts every packet.
+func accepts(r *rule) bool {
+	for _, t := range r.terms {
+		switch t := t.(type) {
+		case *command.Count, *command.Comment:
+		case *command.Verdict:
+			return t.Kind == "accept"
+		default:
+			return false
+		}
+	}
+	return false
 }
 
 // inFamily returns what a chain does with packets of a family.
@@ -147,6 +164,12 @@ func (d *decoder) attributed(c *chain, own string) error {
 	return nil
 }
 
+// idOf returns the id of a name.
+func idOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:8])
+}
+
 // ruleName returns the name of the rule with that id.
 func (d *decoder) ruleName(c *chain, id string) (string, error) {
 	if name, ok := d.key.Rules[id]; ok {
@@ -154,7 +177,7 @@ func (d *decoder) ruleName(c *chain, id string) (string, error) {
 	}
 	for i := range c.rules {
 		for _, t := range c.rules[i].terms {
-			if t, ok := t.(*command.Comment); ok && bundle.ID(t.Text) == id {
+			if t, ok := t.(*command.Comment); ok && idOf(t.Text) == id {
 				return t.Text, nil
 			}
 		}
