@@ -33,12 +33,12 @@ func (d *Disagreement) text(b *strings.Builder, want, have string) {
 }
 
 func (p *ArtifactPacket) text() string {
-	own, src, dst := p.Local.String(), p.Local.String(), p.Peer.String()
+	src, dst := p.Local.String(), p.Peer.String()
 	if p.Pod != "" {
-		own = fmt.Sprintf("%s (%s)", p.Local, p.Pod)
+		src = fmt.Sprintf("%s (%s)", p.Local, p.Pod)
 	}
-	if src = own; p.Direction == "ingress" {
-		src, dst = dst, own
+	if p.Direction == "ingress" {
+		src, dst = dst, src
 	}
 	text := fmt.Sprintf("%s to %s, %s", src, dst, p.Proto)
 	switch p.Proto {

@@ -293,6 +293,32 @@ func TestVerifyEBPF(t *testing.T) {
 	v.unattached()
 }
 
+// In one pod's own namespace only the node's addresses are exempt that it is told of.
+func TestVerifyPodScope(t *testing.T) {
+	for _, backend := range []string{bundle.NFTables, bundle.EBPF} {
+		t.Run(backend, func(t *testing.T) {
+			n := newNode(t, netlab.Routed)
+			n.space = n.lab.Pod("a").Namespace
+			v := newVerifyLab(t, n, backend, compiler.Target{Pod: "default/a"})
+			defer v.run(0, "remove")
+			v.apply(0, v.bundle, "--node-addr", "192.168.99.1")
+			v.verify("untouched", 0, `^equivalent: the kernel and the (bundle|policies), of pod default/a, backend `+backend, `1 pod with 2 addresses in 1 class; 4 tables of `)
+			if backend == bundle.NFTables {
+				n.nft("add", "element", "inet", "trafficpolicy", n.name(`set (tp_\w+_node4) `), "{ 10.20.0.10 }")
+				v.verify("an own address", 1, "10.20.0.10 is taken for an address of the node", "DRIFT: ")
+				return
+			}
+			err := n.edit(bpf.MapNodes, func(m *ciliumebpf.Map) error {
+				return m.Put(bpf.NodeKey{Generation: n.generation(), Address: bpf.AddressOf(addrA[0])}, uint32(0))
+			})()
+			if err != nil {
+				t.Fatal(err)
+			}
+			v.verify("an own address", 1, "10.20.0.10 is taken for an address of the node", "DRIFT: ")
+		})
+	}
+}
+
 // edit returns a change to a map of the instance.
 func (n *node) edit(name string, change func(m *ciliumebpf.Map) error) func() error {
 	return func() error {

@@ -20,7 +20,7 @@ import (
 
 // chains of three names that lead to two deciders.
 func nameChains() (*graph.Tables, *graph.Placement) {
-	first, second := graph.Ref(1<<31|0), graph.Ref(1<<31|1<<29|1)
+	first, second := graph.Ref(1<<31), graph.Ref(1<<31|1<<29|1)
 	return &graph.Tables{
 		Deciders: []string{"000000000000000a", "000000000000000b"},
 		Chains: [][]graph.Link{

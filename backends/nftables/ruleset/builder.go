@@ -27,13 +27,14 @@ type builder struct {
 	seed      maphash.Seed
 	buf       []byte
 
-	verdicts map[string]space.DecisionID
-	chains   map[portChain]space.DecisionID
-	portMaps map[string][]space.Cell
-	composed map[[2]space.DecisionID]space.DecisionID
-	groups   int
-	behinds  map[groupKey]space.DecisionID
-	joined   map[joinKey][]space.Conditional
+	verdicts  map[string]space.DecisionID
+	chains    map[portChain]space.DecisionID
+	portMaps  map[string][]space.Cell
+	composed  map[[2]space.DecisionID]space.DecisionID
+	returning map[space.DecisionID]bool // what returns said
+	groups    int
+	behinds   map[groupKey]space.DecisionID
+	joined    map[joinKey][]space.Conditional
 
 	cells, left int // of maxCells and maxWork
 }
@@ -43,8 +44,8 @@ func newBuilder(d *decoder, u use) *builder {
 		d: d, use: u, cells: maxCells, left: maxWork, seed: maphash.MakeSeed(),
 		byHash: map[uint64][]space.DecisionID{}, verdicts: map[string]space.DecisionID{},
 		chains: map[portChain]space.DecisionID{}, portMaps: map[string][]space.Cell{},
-		composed: map[[2]space.DecisionID]space.DecisionID{},
-		behinds:  map[groupKey]space.DecisionID{}, joined: map[joinKey][]space.Conditional{},
+		composed: map[[2]space.DecisionID]space.DecisionID{}, returning: map[space.DecisionID]bool{},
+		behinds: map[groupKey]space.DecisionID{}, joined: map[joinKey][]space.Conditional{},
 	}
 }
 
@@ -189,16 +190,20 @@ func (b *builder) then(id, rest space.DecisionID) space.DecisionID {
 	return out
 }
 
-// returns reports whether a decision holds points only to return.
+// returns reports whether a decision holds points only to return. Many others may
+// share it, so that is found out once.
 func (b *builder) returns(id space.DecisionID) bool {
-	for ; id != space.NoDecision; id = b.decisions[id].Else {
+	if id == space.NoDecision {
+		return false
+	}
+	known, ok := b.returning[id]
+	if !ok {
 		d := &b.decisions[id]
 		b.left -= len(d.Cells)
-		if slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }) {
-			return true
-		}
+		known = slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }) || b.returns(d.Else)
+		b.returning[id] = known
 	}
-	return false
+	return known
 }
 
 // flat returns all cells of a decision.

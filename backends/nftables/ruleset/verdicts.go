@@ -1,12 +1,12 @@
 package ruleset
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables/command"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -164,6 +164,12 @@ func (d *decoder) attributed(c *chain, own string) error {
 	return nil
 }
 
+// idOf returns the id of a name.
+func idOf(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:8])
+}
+
 // ruleName returns the name of the rule with that id.
 func (d *decoder) ruleName(c *chain, id string) (string, error) {
 	if name, ok := d.key.Rules[id]; ok {
@@ -171,7 +177,7 @@ func (d *decoder) ruleName(c *chain, id string) (string, error) {
 	}
 	for i := range c.rules {
 		for _, t := range c.rules[i].terms {
-			if t, ok := t.(*command.Comment); ok && bundle.ID(t.Text) == id {
+			if t, ok := t.(*command.Comment); ok && idOf(t.Text) == id {
 				return t.Text, nil
 			}
 		}
