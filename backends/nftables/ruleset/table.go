@@ -75,6 +75,11 @@ func (t *Table) read(text Text) error {
 	at := pos{text: uint32(len(t.names) - 1)}
 	return each(text.Data, func(line int, c command.Command) error {
 		at.line = uint32(line)
+		if text.May != nil {
+			if err := text.May(c); err != nil {
+				return err
+			}
+		}
 		return t.do(c, at)
 	})
 }
