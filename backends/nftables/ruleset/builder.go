@@ -23,9 +23,11 @@ type builder struct {
 	d *decoder
 	use
 	decisions []space.Decision
-	byHash    map[uint64][]space.DecisionID
-	seed      maphash.Seed
-	buf       []byte
+	// returns says of each decision whether it holds points only to return.
+	returns []bool
+	byHash  map[uint64][]space.DecisionID
+	seed    maphash.Seed
+	buf     []byte
 
 	verdicts map[string]space.DecisionID
 	chains   map[portChain]space.DecisionID
@@ -131,6 +133,8 @@ func (b *builder) intern(d space.Decision) space.DecisionID {
 	}
 	id := space.DecisionID(len(b.decisions))
 	b.decisions = append(b.decisions, d)
+	b.returns = append(b.returns, d.Else != space.NoDecision && b.returns[d.Else] ||
+		slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }))
 	b.byHash[h] = append(b.byHash[h], id)
 	b.cells -= len(d.Cells)
 	return id
@@ -178,7 +182,7 @@ func (b *builder) then(id, rest space.DecisionID) space.DecisionID {
 	d := b.decisions[id]
 	var out space.DecisionID
 	switch {
-	case b.returns(id):
+	case b.returns[id]:
 		out = b.put(b.passed(b.flat(id), rest), rest)
 	case d.Before == space.NoDecision:
 		out = b.put(d.Cells, b.then(d.Else, rest))
@@ -187,18 +191,6 @@ func (b *builder) then(id, rest space.DecisionID) space.DecisionID {
 	}
 	b.composed[key] = out
 	return out
-}
-
-// returns reports whether a decision holds points only to return.
-func (b *builder) returns(id space.DecisionID) bool {
-	for ; id != space.NoDecision; id = b.decisions[id].Else {
-		d := &b.decisions[id]
-		b.left -= len(d.Cells)
-		if slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }) {
-			return true
-		}
-	}
-	return false
 }
 
 // flat returns all cells of a decision.
@@ -241,7 +233,7 @@ func (b *builder) before(id, rest space.DecisionID) space.DecisionID {
 		return rest
 	}
 	d := &b.decisions[id]
-	if d.Before != space.NoDecision || d.Else != space.NoDecision || len(d.Cells) <= growth || b.returns(id) {
+	if d.Before != space.NoDecision || d.Else != space.NoDecision || len(d.Cells) <= growth || b.returns[id] {
 		return b.then(id, rest)
 	}
 	behind := space.Decision{Before: space.NoDecision, Else: rest}
