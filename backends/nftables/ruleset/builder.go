@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"slices"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables/command"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -29,7 +30,7 @@ type builder struct {
 	seed    maphash.Seed
 	buf     []byte
 
-	verdicts map[string]space.DecisionID
+	verdicts map[command.Verdict]space.DecisionID
 	chains   map[portChain]space.DecisionID
 	portMaps map[string][]space.Cell
 	composed map[[2]space.DecisionID]space.DecisionID
@@ -43,7 +44,7 @@ type builder struct {
 func newBuilder(d *decoder, u use) *builder {
 	return &builder{
 		d: d, use: u, cells: maxCells, left: maxWork, seed: maphash.MakeSeed(),
-		byHash: map[uint64][]space.DecisionID{}, verdicts: map[string]space.DecisionID{},
+		byHash: map[uint64][]space.DecisionID{}, verdicts: map[command.Verdict]space.DecisionID{},
 		chains: map[portChain]space.DecisionID{}, portMaps: map[string][]space.Cell{},
 		composed: map[[2]space.DecisionID]space.DecisionID{},
 		behinds:  map[groupKey]space.DecisionID{}, joined: map[joinKey][]space.Conditional{},
