@@ -264,6 +264,12 @@ func TestDecodeSame(t *testing.T) {
 		"jump for goto": {1, objects, func(s string) string {
 			return regexp.MustCompile(`goto (\S+(broken|_[rd]_\w{16}))`).ReplaceAllString(s, "jump $1")
 		}},
+		"rules that no packet meets both of": {1, objects, func(s string) string {
+			swap := regexp.MustCompile(`(?m)^(add rule \S+ \S+ \S+src_\d ip saddr .*\n)(add rule \S+ \S+ \S+src_\d ip6 saddr .*\n)`)
+			s = swap.ReplaceAllString(s, "$2$1")
+			swap = regexp.MustCompile(`(?m)^(add rule \S+ \S+ \S+check_\w+ ct state invalid .*\n)(add rule \S+ \S+ \S+check_\w+ ct state related .*\n)`)
+			return swap.ReplaceAllString(s, "$2$1")
+		}},
 		"another log": {1, objects, func(s string) string { return strings.ReplaceAll(s, "snaplen 128", "snaplen 64") }},
 		"a chain that nothing reaches": {1, objects, func(s string) string {
 			name := regexp.MustCompile(`tp_[0-9a-f]{12}_`).FindString(s) + "extra"
@@ -344,6 +350,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"delete", 1, "", "delete table inet trafficpolicy", "what belongs to the skeleton"},
 		{"no line end", 1, "", "x", "the line does not end"},
 		{"pods of another class", 3, `"deliver": "TAGdst_0"`, `"deliver": "TAGdst_1"`, `device of "default/a"`},
+		{"an exemption before what is broken", 1, add + "TAGcheck_from6 icmpv6 type 134 goto TAGbroken\n" + add + "TAGcheck_from6 icmpv6 type { 130, 131, 132, 143 } ip6 daddr ff00::/8 accept\n" + add + "TAGcheck_from6 ct state invalid goto TAGbroken\n",
+			add + "TAGcheck_from6 icmpv6 type 134 goto TAGbroken\n" + add + "TAGcheck_from6 ct state invalid goto TAGbroken\n" + add + "TAGcheck_from6 icmpv6 type { 130, 131, 132, 143 } ip6 daddr ff00::/8 accept\n", "stands where"},
 		{"a class that is not there", 3, `"class": 1,`, `"class": 7,`, `pod "default/b" is of class 7, which the manifest does not have`},
 		{"the class of another", 3, `"class": 1,`, `"class": 0,`, `pod "default/b" is of class 0, but what ends its ingress is the default deny of ["TrafficPolicy/default/b"]`},
 		{"emptied too early", 1, "", "flush map inet trafficpolicy tp_to4", "what belongs to the skeleton"},
