@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -184,14 +185,15 @@ func TestCompactOfFleet(t *testing.T) {
 	}
 }
 
-// One broken pod among many costs one finding, at its place in the text.
+// One broken pod among 50,000 costs one finding, at its place in the text.
 func TestOneBrokenObject(t *testing.T) {
 	writeTree(t, nil)
 	var b strings.Builder
 	b.WriteString("{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n")
-	for i := range 1000 {
+	const pods = 50_000
+	for i := range pods {
 		comma := ","
-		if i == 999 {
+		if i == pods-1 {
 			comma = ""
 		}
 		ip := fmt.Sprintf("10.0.%d.%d", i/250, i%250)
@@ -210,7 +212,7 @@ func TestOneBrokenObject(t *testing.T) {
 		if len(in.Findings) != 1 || in.Findings[0].Pos().String() != "c.json:502:87" || !in.OfInventory(&in.Findings[0]) {
 			t.Errorf("%s: findings %+v, want one at c.json:502:87", path, in.Findings)
 		}
-		if len(in.Inventory.Pods) != 999 || len(in.Inventory.Broken) != 1 || in.Inventory.Broken[0].Ref != "Pod/default/p500" {
+		if len(in.Inventory.Pods) != pods-1 || len(in.Inventory.Broken) != 1 || in.Inventory.Broken[0].Ref != "Pod/default/p500" {
 			t.Errorf("%s: %d pods, broken %v", path, len(in.Inventory.Pods), in.Inventory.Broken)
 		}
 	}
@@ -264,11 +266,17 @@ func TestCompactDamaged(t *testing.T) {
 		{"a version without end", append(append(bytes.Clone(good[:8]), bytes.Repeat([]byte{0xff}, 10)...), good[9:]...), "there is no number"},
 		{"more behind the end", append(bytes.Clone(good), 'x'), "is followed by something else"},
 		{"two of them", slices.Concat(good, good), "is followed by something else"},
+		{"a block that is longer than the file", append(bytes.Clone(good[:9]), 0x80, 0x80, 0x80, 0x20, 'x'), "is cut off: it ends after 14 bytes"},
 		{"a block that is too large", append(bytes.Clone(good[:9]), 0xff, 0xff, 0xff, 0xff, 0x7f), "has 34359738367 bytes, more than 67108864"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			in, err := Load(context.Background(), LoadOptions{Inventory: []string{"-"}, Stdin: bytes.NewReader(tt.text)})
+			if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 5<<20 { // of which a buffer has 1 MB
+				t.Errorf("took %d bytes for a text of %d", after.TotalAlloc-before.TotalAlloc, len(tt.text))
+			}
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "trafficpolicy inventory") {
 				t.Errorf("error %v, input %v, want one with %q", err, in != nil, tt.want)
 			}

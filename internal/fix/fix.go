@@ -122,7 +122,7 @@ func firstError(in *compiler.Input) *model.Finding {
 // maker makes a plan.
 type maker struct {
 	Options
-	before []*model.Policy  // that the files hold now
+	before []*model.Policy // that the files hold now
 	copied func(file string) bool
 	files  map[string]*File // that were looked at, by path without links
 	kept   map[string]bool
