@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -239,6 +240,60 @@ func TestCompactIsFound(t *testing.T) {
 		if in.Files != 2 || !in.Copied("src/pod.yaml") || in.Copied("d/tp.yaml") {
 			t.Errorf("%+v: %d files, want pod.yaml and tp.yaml", o, in.Files)
 		}
+	}
+}
+
+// Lines of the files that a compact inventory names are shown if they are what it
+// was made of, or were read themselves.
+func TestCompactSourceLines(t *testing.T) {
+	pod := podYAML("p", "10.0.0.1")
+	writeTree(t, map[string]string{"pod.yaml": pod, "secret": "password\n", "tp.yaml": tpYAML("a", 1)})
+	file, compact := compactOf(t, "pod.yaml")
+	line := func(name string, o LoadOptions) string {
+		text, ok := mustLoad(t, o).SourceLine(name, 1)
+		if !ok {
+			return "none"
+		}
+		return text
+	}
+	o := LoadOptions{Inventory: []string{file}}
+	if got := line("pod.yaml", o); got != "apiVersion: v1" {
+		t.Errorf("line of the file: %q", got)
+	}
+	forged := newCompactWriter()
+	forged.file(&sourceFile{name: "secret"})
+	text, err := forged.end()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("forged.tpi", text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := line("secret", LoadOptions{Inventory: []string{"forged.tpi"}}); got != "none" {
+		t.Errorf("line of a file that is somebody else's: %q", got)
+	}
+	if err := os.WriteFile("pod.yaml", []byte("# changed\n"+pod), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := line("pod.yaml", o); got != "none" {
+		t.Errorf("line of a file that has changed: %q", got)
+	}
+	if got := line("pod.yaml", LoadOptions{Policies: []string{"pod.yaml"}, Inventory: []string{file}}); got != "# changed" {
+		t.Errorf("line of a file that was read too: %q", got)
+	}
+	stdin := LoadOptions{Policies: []string{"tp.yaml"}, Inventory: []string{"-"}, Stdin: bytes.NewReader(compact)}
+	if got := line(StdinName, stdin); got != "none" {
+		t.Errorf("line of standard input, which is a compact inventory: %q", got)
+	}
+}
+
+// What is written for a version of the format stays: give another number to one
+// that is written otherwise.
+func TestCompactFormat(t *testing.T) {
+	const want = "version 1: e59fc9511a48d9df647bc1fcd0814760f02a100ed51eea7218abf8cebc580938"
+	_, compact := compactOf(t, "../testdata/cluster/small.yaml", "testdata/ok/anchors.yaml", "testdata/err/kinds.yaml")
+	if got := fmt.Sprintf("version %d: %x", compactVersion, sha256.Sum256(compact)); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 
