@@ -13,7 +13,7 @@ const (
 	// compactMagic is no UTF-8, and changed by whatever takes it for text (as that of
 	// PNG, RFC 2083, section 12.11).
 	compactMagic   = "\x89tpi\r\n\x1a\n"
-	compactVersion = 1
+	compactVersion = 1 // TestCompactFormat says when it has to change
 	// compactExtension is what such files are found by in directories.
 	compactExtension = ".tpi"
 	// compactBlock is the size in bytes from which a block is closed; it may end that

@@ -264,17 +264,22 @@ func (c *compactLoader) record() {
 	}
 }
 
-// beginFile reads the name of a file. Standard input counts apart from that of
-// this run.
+// beginFile reads the name of a file and its digest. Standard input counts apart
+// from that of this run.
 func (c *compactLoader) beginFile() {
 	c.file, c.line, c.found = c.text(), 0, true
+	digest := c.text()
 	if c.file == StdinName {
 		c.beginSource(c.file, c.path+" "+StdinName)
 		c.in.lines.mixed = true
 	} else {
 		c.beginSource(c.file, c.file)
 	}
-	c.in.copied[c.file] = true
+	c.sources[len(c.sources)-1].digest = digest
+	if known, ok := c.in.copied[c.file]; ok && known != digest {
+		digest = "" // it has changed between two compact inventories
+	}
+	c.in.copied[c.file] = digest
 }
 
 // word reads what compactWriter.word wrote.
@@ -305,7 +310,7 @@ func (c *compactLoader) place() model.Pos {
 }
 
 // maxPlace is above every line and column.
-const maxPlace = 1 << 31
+const maxPlace = 1 << 40
 
 func (c *compactLoader) finding() model.Finding {
 	code := model.Code(c.word())

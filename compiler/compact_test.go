@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -184,14 +186,15 @@ func TestCompactOfFleet(t *testing.T) {
 	}
 }
 
-// One broken pod among many costs one finding, at its place in the text.
+// One broken pod among 50,000 costs one finding, at its place in the text.
 func TestOneBrokenObject(t *testing.T) {
 	writeTree(t, nil)
 	var b strings.Builder
 	b.WriteString("{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [\n")
-	for i := range 1000 {
+	const pods = 50_000
+	for i := range pods {
 		comma := ","
-		if i == 999 {
+		if i == pods-1 {
 			comma = ""
 		}
 		ip := fmt.Sprintf("10.0.%d.%d", i/250, i%250)
@@ -210,7 +213,7 @@ func TestOneBrokenObject(t *testing.T) {
 		if len(in.Findings) != 1 || in.Findings[0].Pos().String() != "c.json:502:87" || !in.OfInventory(&in.Findings[0]) {
 			t.Errorf("%s: findings %+v, want one at c.json:502:87", path, in.Findings)
 		}
-		if len(in.Inventory.Pods) != 999 || len(in.Inventory.Broken) != 1 || in.Inventory.Broken[0].Ref != "Pod/default/p500" {
+		if len(in.Inventory.Pods) != pods-1 || len(in.Inventory.Broken) != 1 || in.Inventory.Broken[0].Ref != "Pod/default/p500" {
 			t.Errorf("%s: %d pods, broken %v", path, len(in.Inventory.Pods), in.Inventory.Broken)
 		}
 	}
@@ -240,6 +243,60 @@ func TestCompactIsFound(t *testing.T) {
 	}
 }
 
+// Lines of the files that a compact inventory names are shown if they are what it
+// was made of, or were read themselves.
+func TestCompactSourceLines(t *testing.T) {
+	pod := podYAML("p", "10.0.0.1")
+	writeTree(t, map[string]string{"pod.yaml": pod, "secret": "password\n", "tp.yaml": tpYAML("a", 1)})
+	file, compact := compactOf(t, "pod.yaml")
+	line := func(name string, o LoadOptions) string {
+		text, ok := mustLoad(t, o).SourceLine(name, 1)
+		if !ok {
+			return "none"
+		}
+		return text
+	}
+	o := LoadOptions{Inventory: []string{file}}
+	if got := line("pod.yaml", o); got != "apiVersion: v1" {
+		t.Errorf("line of the file: %q", got)
+	}
+	forged := newCompactWriter()
+	forged.file(&sourceFile{name: "secret"})
+	text, err := forged.end()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("forged.tpi", text, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := line("secret", LoadOptions{Inventory: []string{"forged.tpi"}}); got != "none" {
+		t.Errorf("line of a file that is somebody else's: %q", got)
+	}
+	if err := os.WriteFile("pod.yaml", []byte("# changed\n"+pod), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if got := line("pod.yaml", o); got != "none" {
+		t.Errorf("line of a file that has changed: %q", got)
+	}
+	if got := line("pod.yaml", LoadOptions{Policies: []string{"pod.yaml"}, Inventory: []string{file}}); got != "# changed" {
+		t.Errorf("line of a file that was read too: %q", got)
+	}
+	stdin := LoadOptions{Policies: []string{"tp.yaml"}, Inventory: []string{"-"}, Stdin: bytes.NewReader(compact)}
+	if got := line(StdinName, stdin); got != "none" {
+		t.Errorf("line of standard input, which is a compact inventory: %q", got)
+	}
+}
+
+// What is written for a version of the format stays: give another number to one
+// that is written otherwise.
+func TestCompactFormat(t *testing.T) {
+	const want = "version 1: e59fc9511a48d9df647bc1fcd0814760f02a100ed51eea7218abf8cebc580938"
+	_, compact := compactOf(t, "../testdata/cluster/small.yaml", "testdata/ok/anchors.yaml", "testdata/err/kinds.yaml")
+	if got := fmt.Sprintf("version %d: %x", compactVersion, sha256.Sum256(compact)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // What is not as it was written is an error that says what to do, not a finding.
 func TestCompactDamaged(t *testing.T) {
 	_, good := compactOf(t, "../testdata/cluster/small.yaml")
@@ -264,11 +321,17 @@ func TestCompactDamaged(t *testing.T) {
 		{"a version without end", append(append(bytes.Clone(good[:8]), bytes.Repeat([]byte{0xff}, 10)...), good[9:]...), "there is no number"},
 		{"more behind the end", append(bytes.Clone(good), 'x'), "is followed by something else"},
 		{"two of them", slices.Concat(good, good), "is followed by something else"},
+		{"a block that is longer than the file", append(bytes.Clone(good[:9]), 0x80, 0x80, 0x80, 0x20, 'x'), "is cut off: it ends after 14 bytes"},
 		{"a block that is too large", append(bytes.Clone(good[:9]), 0xff, 0xff, 0xff, 0xff, 0x7f), "has 34359738367 bytes, more than 67108864"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			in, err := Load(context.Background(), LoadOptions{Inventory: []string{"-"}, Stdin: bytes.NewReader(tt.text)})
+			if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 5<<20 { // of which a buffer has 1 MB
+				t.Errorf("took %d bytes for a text of %d", after.TotalAlloc-before.TotalAlloc, len(tt.text))
+			}
 			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), "trafficpolicy inventory") {
 				t.Errorf("error %v, input %v, want one with %q", err, in != nil, tt.want)
 			}

@@ -147,7 +147,7 @@ func (r *treeReader) node(depth int) *yaml.Node {
 	}
 	r.line += int(r.signed())
 	n.Line, n.Column = r.line, int(r.below(maxPlace, "column"))
-	if n.Line < 0 || n.Line >= maxPlace {
+	if n.Line < 0 || int64(n.Line) >= maxPlace {
 		r.fail("line %d is no place", n.Line)
 	}
 	switch kind &^ treeAnchor {

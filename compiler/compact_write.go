@@ -37,7 +37,7 @@ func (w *compactWriter) all(l *loader) {
 		if i+1 < len(l.sources) {
 			end = l.sources[i+1].sourceMark
 		}
-		w.file(file.name)
+		w.file(&file)
 		for i := file.findings; i < end.findings; i++ {
 			w.number(compactFinding)
 			w.finding(&l.findings[i])
@@ -114,9 +114,10 @@ func (w *compactWriter) place(p model.Pos) {
 	w.line = p.Line
 }
 
-func (w *compactWriter) file(name string) {
+func (w *compactWriter) file(f *sourceFile) {
 	w.number(compactFile)
-	w.text(name)
+	w.text(f.name)
+	w.text(f.digest)
 	w.line = 0
 	w.close()
 }

@@ -75,6 +75,7 @@ func (t typeMeta) isList() bool { return strings.HasSuffix(t.kind, "List") }
 type source struct {
 	*document
 	path      string // "-" is standard input
+	text      bool   // it is no compact inventory
 	inventory bool   // named by LoadOptions.Inventory
 	// found is set for a file found in a directory. What is no Kubernetes object
 	// there is skipped: kustomization.yaml, values.yaml and the like. Somebody who

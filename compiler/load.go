@@ -55,8 +55,11 @@ type Input struct {
 	Suppressions []Suppression
 
 	lines sourceLines
-	// copied holds files whose objects were read from a compact inventory.
-	copied map[string]bool
+	// copied holds files whose objects were read from a compact inventory, with what
+	// it knows of them: their digests, "" without one. direct holds those that were
+	// read themselves.
+	copied map[string]string
+	direct map[string]bool
 	// inInventory holds the policies that LoadOptions.Inventory brought.
 	inInventory map[*model.Policy]bool
 	// ofInventory holds the findings of inventory objects that are in
@@ -113,7 +116,7 @@ func (in *Input) FromInventory(p *model.Policy) bool { return in.inInventory[p] 
 
 // Copied reports whether objects of file were read from a compact inventory, which
 // does not change with the file.
-func (in *Input) Copied(file string) bool { return in.copied[file] }
+func (in *Input) Copied(file string) bool { _, ok := in.copied[file]; return ok }
 
 // findingKey tells findings apart.
 type findingKey struct {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +32,15 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 		r = f
 	}
 	src.path = in.path
+	whole := &digestReader{r: r, hash: sha256.New()}
+	if l.snapshot {
+		r = whole
+	}
 	if err := l.stream(ctx, src, r); err != nil {
 		return fmt.Errorf("read %s: %w", model.Printable(src.file), err)
+	}
+	if n := len(l.sources); l.snapshot && src.text && in.path != "-" {
+		l.sources[n-1].digest = whole.digest()
 	}
 	if in.path == "-" {
 		l.in.lines.stdin = l.stdin.text()
@@ -44,7 +52,7 @@ func (l *loader) read(ctx context.Context, in inputFile) error {
 // by.
 func (l *loader) beginSource(name, path string) {
 	l.count(path)
-	l.sources = append(l.sources, sourceFile{name, sourceMark{len(l.objects), len(l.findings), len(l.in.Suppressions)}})
+	l.sources = append(l.sources, sourceFile{name: name, sourceMark: sourceMark{len(l.objects), len(l.findings), len(l.in.Suppressions)}})
 }
 
 // count counts a file that was read, once by whatever name.
@@ -79,6 +87,7 @@ func (l *loader) stream(ctx context.Context, src *source, r io.Reader) error {
 		return l.compactStream(ctx, src, l.buffer)
 	}
 	l.beginSource(src.file, src.path)
+	src.text, l.in.direct[src.file] = true, true
 	if IsCompactInventory(head) {
 		l.textError(src.document, 1, 1, "not YAML or JSON: the file is a compact inventory")
 		return nil

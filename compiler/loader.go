@@ -46,7 +46,8 @@ type loader struct {
 
 // sourceFile is a file of objects, with how much there was before it.
 type sourceFile struct {
-	name string
+	name   string
+	digest string // of the text, where loader.snapshot is set; "" where that is too large
 	sourceMark
 }
 
@@ -64,7 +65,7 @@ func newLoader(o LoadOptions) (*loader, error) {
 		portMaps:  map[string]map[model.NamedPort]uint16{},
 	}
 	l.in = &Input{Inventory: &model.Inventory{}, InventoryGiven: len(o.Inventory) > 0, VersionGiven: o.PoseidonVersion != "", Skipped: l.skipped,
-		inInventory: map[*model.Policy]bool{}, copied: map[string]bool{}}
+		inInventory: map[*model.Policy]bool{}, copied: map[string]string{}, direct: map[string]bool{}}
 	if l.open == nil {
 		l.open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}

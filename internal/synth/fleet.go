@@ -27,9 +27,10 @@ type Sizes struct {
 	// of nodes that are virtual ones, DualStack that of namespaces whose pods and
 	// Services have IPv6 addresses too.
 	Enrolled, Virtual, DualStack int
-	// Faults is how many of a million objects and rules are wrong: pods that no one
-	// can read, rules that name what is not there, that others shadow, CIDRs with
-	// host bits. Policies stay valid.
+	// Faults is how many of a million objects and rules are wrong: pods, Services and
+	// slices that no one can read, kubelets that are too old, rules that name what is
+	// not there, peers that others shadow, CIDRs with host bits. Policies stay valid,
+	// and no name of a denial is missing but for what cannot be read.
 	Faults int
 	// Workloads adds the Deployments and so on that the pods belong to.
 	Workloads bool

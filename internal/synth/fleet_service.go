@@ -107,6 +107,9 @@ func (f *Fleet) serviceObject(s *fleetService) object {
 	if s.form != endpointsAlone { // whose endpoints are written by hand
 		spec["selector"] = object{"app": s.app}
 	}
+	if f.faulty(f.draw("service fault", s.index)) {
+		spec["clusterIP"], spec["clusterIPs"] = "172.16.0.999", []string{"172.16.0.999"}
+	}
 	o["spec"], o["status"] = spec, object{"loadBalancer": object{}}
 	return o
 }
@@ -204,7 +207,11 @@ func (f *Fleet) sliceObject(s *fleetService, family model.Family, n int, part []
 			"targetRef": object{"kind": "Pod", "name": e.pod, "namespace": s.namespace.name}, "zone": "cn-hangzhou-h",
 		})
 	}
-	o["addressType"], o["endpoints"], o["ports"] = family.String(), endpoints, s.ports("")
+	ports := s.ports("")
+	if f.faulty(f.draw("slice fault "+s.name, n)) {
+		ports[0]["port"] = 70_000
+	}
+	o["addressType"], o["endpoints"], o["ports"] = family.String(), endpoints, ports
 	return o
 }
 

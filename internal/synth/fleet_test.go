@@ -163,8 +163,13 @@ func TestFleetFaults(t *testing.T) {
 	s.Faults = 100_000
 	inventory, policies := fleetText(t, s, synth.WriteJSON)
 	in := loadFleet(t, inventory, policies)
-	if n := len(in.Inventory.Broken); n < 20 || n > 80 {
-		t.Errorf("%d broken pods of 600, want about 50", n)
+	kinds := map[string]int{}
+	for _, o := range in.Inventory.Broken {
+		kind, _, _ := strings.Cut(o.Ref, "/")
+		kinds[kind]++
+	}
+	if n := kinds["Pod"]; n < 20 || n > 80 || kinds["Service"] == 0 || kinds["EndpointSlice"] == 0 {
+		t.Errorf("%v are broken, want about 50 pods of 600, and as many of a hundred Services and slices", kinds)
 	}
 	if len(in.Policies) != s.Policies {
 		t.Errorf("%d valid policies, want %d", len(in.Policies), s.Policies)
