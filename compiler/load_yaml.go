@@ -164,12 +164,18 @@ func parseDocument(text []byte) *parsedYAML {
 	if manyValues(text) {
 		return &parsedYAML{line: 1, column: 1, problem: fmt.Sprintf("document has more than %d values, want smaller documents", maxValues)}
 	}
+	odd := oddBreaks(text)
+	if odd == nil && !bytes.Contains(text, []byte("\r")) {
+		if root, ok := parsePlainYAML(text); ok {
+			return &parsedYAML{nodes: []*yaml.Node{root}}
+		}
+	}
 	nodes, err := parseYAML(text)
 	if err != nil {
 		line, column, message := yamlError(text, err)
 		return &parsedYAML{line: line, column: column, problem: "not YAML: " + message}
 	}
-	return &parsedYAML{nodes: nodes, breaks: oddBreaks(text)}
+	return &parsedYAML{nodes: nodes, breaks: odd}
 }
 
 // parseYAML parses a document. It returns more than one where it is ended by a
