@@ -276,10 +276,7 @@ func (c *compactLoader) beginFile() {
 		c.beginSource(c.file, c.file)
 	}
 	c.sources[len(c.sources)-1].digest = digest
-	if known, ok := c.in.copied[c.file]; ok && known != digest {
-		digest = "" // it has changed between two compact inventories
-	}
-	c.in.copied[c.file] = digest
+	c.in.copiedToo(map[string]string{c.file: digest})
 }
 
 // word reads what compactWriter.word wrote.

@@ -44,7 +44,8 @@ type content struct {
 	findings     []model.Finding
 	skipped      map[string]int
 	suppressions []Suppression
-	copied       map[string]bool
+	copied       map[string]string
+	direct       map[string]bool
 	counted      map[string]bool
 }
 
@@ -179,7 +180,7 @@ func (c *InputCache) parse(ctx context.Context, in inputFile) (*cachedFile, erro
 	}
 	return &cachedFile{
 		stamp:   stamp{digest: [sha256.Size]byte(h.Sum(nil))},
-		content: content{l.objects, l.findings, l.skipped, l.in.Suppressions, l.in.copied, l.counted},
+		content: content{l.objects, l.findings, l.skipped, l.in.Suppressions, l.in.copied, l.in.direct, l.counted},
 	}, nil
 }
 
@@ -202,7 +203,7 @@ func (c *InputCache) part() *loader {
 	l.skipped, l.counted = map[string]int{}, map[string]bool{}
 	l.in = &Input{
 		Inventory: &model.Inventory{}, InventoryGiven: c.loader.in.InventoryGiven, VersionGiven: c.loader.in.VersionGiven, Skipped: l.skipped,
-		inInventory: map[*model.Policy]bool{}, copied: map[string]bool{}, ofInventory: map[findingKey]bool{},
+		inInventory: map[*model.Policy]bool{}, copied: map[string]string{}, direct: map[string]bool{}, ofInventory: map[findingKey]bool{},
 	}
 	return &l
 }
@@ -371,7 +372,8 @@ func (c *InputCache) join(order []*cachedFile) {
 		in.Suppressions = append(in.Suppressions, f.suppressions...)
 		maps.Copy(in.inInventory, m.inInventory)
 		maps.Copy(in.ofInventory, m.ofInventory)
-		maps.Copy(in.copied, f.copied)
+		in.copiedToo(f.copied)
+		maps.Copy(in.direct, f.direct)
 		maps.Copy(counted, f.counted)
 		for kind, n := range f.skipped {
 			in.Skipped[kind] += n

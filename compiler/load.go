@@ -118,6 +118,16 @@ func (in *Input) FromInventory(p *model.Policy) bool { return in.inInventory[p] 
 // does not change with the file.
 func (in *Input) Copied(file string) bool { _, ok := in.copied[file]; return ok }
 
+// copiedToo adds files that a compact inventory knows, by their digests.
+func (in *Input) copiedToo(files map[string]string) {
+	for file, digest := range files {
+		if known, ok := in.copied[file]; ok && known != digest {
+			digest = "" // it has changed between two compact inventories
+		}
+		in.copied[file] = digest
+	}
+}
+
 // findingKey tells findings apart.
 type findingKey struct {
 	pos     model.Pos
