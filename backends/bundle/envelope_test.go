@@ -110,6 +110,9 @@ func TestSignedRoundTrip(t *testing.T) {
 		if err := b.Verify(tt.trusted); err != nil {
 			t.Errorf("%s: again: %v", tt.name, err)
 		}
+		if again, err := b.Bytes(); err != nil || !bytes.Equal(again, tt.data) {
+			t.Errorf("%s: written again it has other bytes, error %v", tt.name, err)
+		}
 		if b.Manifest.Sequence != 7 || len(b.Files) != len(testFiles) {
 			t.Errorf("%s: %+v", tt.name, b.Manifest)
 		}

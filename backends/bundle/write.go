@@ -77,18 +77,42 @@ func Write(w io.Writer, m Manifest, files []File, signers ...*Signer) error {
 	if err := realLimits.check(int64(len(text)), m.Files); err != nil {
 		return err
 	}
-	head := []File{{ManifestName, text}}
+	var e *Envelope
 	if len(signers) > 0 {
-		e, err := sign(text, signers)
-		if err != nil {
+		if e, err = sign(text, signers); err != nil {
 			return fmt.Errorf("sign: %w", err)
 		}
-		if text, err = encodeEnvelope(e); err != nil {
+	}
+	return write(w, text, e, files)
+}
+
+// write writes the tar of a manifest's text, the envelope if there is one, and files.
+func write(w io.Writer, manifest []byte, e *Envelope, files []File) error {
+	head := []File{{ManifestName, manifest}}
+	if e != nil {
+		text, err := encodeEnvelope(e)
+		if err != nil {
 			return err
 		}
 		head = append(head, File{SignatureName, text})
 	}
 	return archiveOf(w, append(head, files...))
+}
+
+// Bytes returns what a bundle was read from: the same bytes, since no two inputs are
+// one bundle.
+func (b *Bundle) Bytes() ([]byte, error) {
+	text, err := encodeManifest(&b.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	size := len(text) + MaxEnvelope + (2*(len(b.Files)+2)+2)*blockSize
+	for _, f := range b.Files {
+		size += len(f.Data)
+	}
+	out := bytes.NewBuffer(make([]byte, 0, size))
+	err = write(out, text, b.Envelope, b.Files)
+	return out.Bytes(), err
 }
 
 // archiveOf writes a tar of the files.

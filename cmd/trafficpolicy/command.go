@@ -91,6 +91,7 @@ func (c *command) root() *cobra.Command {
 		c.configCmd(common),
 		c.diffCmd(common),
 		c.explainCmd(),
+		c.keygenCmd(),
 		c.lintCmd(common),
 		c.listCmd(common),
 		c.proveCmd(common),
