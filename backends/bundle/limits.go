@@ -9,10 +9,6 @@ const (
 	MaxTotal    = 1 << 30 // all files together
 	MaxFiles    = 16
 	maxName     = 64
-
-	// MaxBundle is the size of the largest bundle that Open takes: a header and
-	// padding for each entry, and the two blocks that end a tar.
-	MaxBundle = MaxManifest + MaxEnvelope + MaxTotal + (2*(MaxFiles+2)+2)*blockSize
 )
 
 // LimitError says that what was compiled does not fit in a bundle. The program

@@ -2,6 +2,17 @@ package ebpf
 
 import "fmt"
 
+// limits bound a graph and what a loader makes of it; tests lower them.
+type limits struct {
+	slots     int // of the graph
+	deciders  int // rules and default denies
+	intervals int // of one search
+	links     int // entries of all chains
+	addresses int // of the names in all chains
+}
+
+var realLimits = limits{MaxSlots, MaxDeciders, maxIntervals, maxLinks, maxNameAddrs}
+
 // LimitError says that a program does not fit in a graph. The program itself is
 // valid.
 type LimitError struct {

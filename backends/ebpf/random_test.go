@@ -263,7 +263,7 @@ func TestWords(t *testing.T) {
 				in[i].last = before(starts[i+1])
 			}
 		}
-		w := newWriter()
+		w := newWriter(realLimits)
 		root := (&addresses{w, WordPeer, 4}).search(in, 0)
 		walk := walker{Decoded: &Decoded{&Graph{data: w.bytes()}}}
 		for _, s := range in {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 )
 
 // Files of the payload.
@@ -52,9 +54,15 @@ type Link struct {
 // tablesSchema is the version of tables.json.
 const tablesSchema = 1
 
+// tablesDepth is that of objects and lists: {"pods": [{"addrs": [{
+const tablesDepth = 5
+
 // ReadTables reads tables.json, which must be exactly as Emit writes it.
 func ReadTables(data []byte) (*Tables, error) {
 	t := new(Tables)
+	if err := bundle.CheckLayout(data, tablesDepth); err != nil {
+		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it: %w", TablesFile, err)
+	}
 	if err := json.Unmarshal(data, t); err != nil {
 		return nil, fmt.Errorf("%s: %w", TablesFile, err)
 	}

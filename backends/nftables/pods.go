@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 )
 
 // Pods is pods.json: what a loader needs to know of the pods and the objects of
@@ -32,9 +34,15 @@ type Pod struct {
 // podsSchema is the version of pods.json.
 const podsSchema = 1
 
+// podsDepth is that of objects and lists: {"pods": [{"addrs": [
+const podsDepth = 4
+
 // ReadPods reads pods.json, which must be exactly as Emit writes it.
 func ReadPods(data []byte) (*Pods, error) {
 	p := new(Pods)
+	if err := bundle.CheckLayout(data, podsDepth); err != nil {
+		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it: %w", PodsFile, err)
+	}
 	if err := json.Unmarshal(data, p); err != nil {
 		return nil, fmt.Errorf("%s: %w", PodsFile, err)
 	}

@@ -19,6 +19,7 @@ func (l *lister) verdict(i int) string {
 		}
 		return chain
 	}
+	l.oneMore()
 	l.rules[name] = bundle.Rule{ID: id, Name: name, Action: r.Action.String()}
 	text, err := comment(name)
 	if err != nil {
@@ -64,6 +65,7 @@ func (e *emitter) defaultDeny(id string, s side) string {
 	if _, ok := e.known[chain]; ok {
 		return chain
 	}
+	e.oneMore()
 	e.known[chain] = chain
 	counter := DefaultPrefix + id
 	e.out.chain(chain)
