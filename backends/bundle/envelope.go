@@ -1,18 +1,18 @@
 package bundle
 
 import (
-	"bytes"
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/dsse"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/canon"
 )
 
 // A signed bundle has one entry more, behind the manifest: an envelope as DSSE
@@ -75,14 +75,8 @@ func decodeEnvelope(text, manifest []byte) (*Envelope, error) {
 		return fail(BadEnvelope, SignatureName+" "+format, args...)
 	}
 	e := new(Envelope)
-	if err := checkLayout(text, envelopeDepth); err != nil {
+	if err := canon.Read(text, func(r *canon.Reader) { readEnvelope(r, e) }); err != nil {
 		return nil, bad("is not in the form in which the compiler writes it: %v", err)
-	}
-	if err := json.Unmarshal(text, e); err != nil {
-		return nil, &Error{BadEnvelope, SignatureName, err}
-	}
-	if again, err := encodeEnvelope(e); err != nil || !bytes.Equal(again, text) {
-		return nil, bad("is not in the form in which the compiler writes it")
 	}
 	switch n := len(e.Signatures); {
 	case e.PayloadType != PayloadType:
@@ -102,6 +96,15 @@ func decodeEnvelope(text, manifest []byte) (*Envelope, error) {
 		return nil, bad("signs another manifest: %s was changed after it was signed, or the envelope is of another bundle", ManifestName)
 	}
 	return e, nil
+}
+
+func readEnvelope(r *canon.Reader, e *Envelope) {
+	e.PayloadType, e.Payload = r.String("payloadType"), r.String("payload")
+	r.List("signatures", func() {
+		var s dsse.Signature
+		r.Object("", func() { s.KeyID, s.Sig = r.String("keyid"), r.String("sig") })
+		e.Signatures = append(e.Signatures, s)
+	})
 }
 
 func isKeyID(s string) bool {

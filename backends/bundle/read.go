@@ -1,8 +1,6 @@
 package bundle
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,8 +51,8 @@ func Read(r io.Reader) (*Bundle, error) { return Open(r, nil) }
 
 // Open reads one bundle, which must be all that r has, and stops reading at the
 // first thing that is wrong. Unless trusted is nil, a key of trusted must have signed
-// the bundle (see [Bundle.Verify]); nothing of a bundle is decoded, and nothing behind
-// its signature read, before that is certain. Errors are of type *Error.
+// the bundle (see [Bundle.Verify]); nothing of a bundle but its schema is decoded, and
+// nothing behind its signature read, before that is certain. Errors are of type *Error.
 func Open(r io.Reader, trusted *Keyring) (*Bundle, error) {
 	in := &source{r: r}
 	text, err := in.manifest()
@@ -115,7 +113,7 @@ func (s *source) manifest() ([]byte, error) {
 	case e.size > MaxManifest:
 		return nil, fail(TooLarge, "%s has %d bytes, more than %d", ManifestName, e.size, MaxManifest)
 	}
-	return s.body(e)
+	return s.body(e, checkSchema)
 }
 
 // envelope reads and checks the envelope that follows a manifest, nil where the
@@ -126,7 +124,7 @@ func (s *source) envelope(manifest []byte, trusted *Keyring) (e *Envelope, next 
 		if next.size > MaxEnvelope {
 			return nil, next, fail(TooLarge, "%s has %d bytes, more than %d", SignatureName, next.size, MaxEnvelope)
 		}
-		text, err := s.body(next.entry)
+		text, err := s.body(next.entry, nil)
 		if err != nil {
 			return nil, next, err
 		}
@@ -144,51 +142,6 @@ func (s *source) envelope(manifest []byte, trusted *Keyring) (e *Envelope, next 
 	return nil, next, verifyEnvelope(nil, trusted)
 }
 
-// decodeManifest takes the canonical text only, which rules out unknown and
-// repeated fields, another order and anything that follows.
-func decodeManifest(text []byte) (*Manifest, error) {
-	if err := checkLayout(text, manifestDepth); err != nil {
-		return nil, fail(BadManifest, "%s is not in the form in which the compiler writes it: %v", ManifestName, err)
-	}
-	if !bytes.HasPrefix(text, beginning) {
-		return nil, otherSchema(text)
-	}
-	var m Manifest
-	if err := json.Unmarshal(text, &m); err != nil {
-		return nil, &Error{BadManifest, ManifestName, err}
-	}
-	if again, err := encodeManifest(&m); err != nil || !bytes.Equal(again, text) {
-		return nil, fail(BadManifest, "%s is not in the form in which the compiler writes it", ManifestName)
-	}
-	if err := realLimits.check(int64(len(text)), m.Files); err != nil {
-		return nil, &Error{TooLarge, ManifestName, err}
-	}
-	if err := m.validate(); err != nil {
-		return nil, &Error{BadManifest, ManifestName, err}
-	}
-	return &m, nil
-}
-
-// beginning is that of every manifest of this schema.
-var beginning = fmt.Appendf(nil, "{\n  \"schema\": %d,\n", Schema)
-
-// otherSchema says why a manifest that begins in another way is not taken.
-func otherSchema(text []byte) error {
-	var version struct {
-		Schema *int `json:"schema"`
-	}
-	if err := json.Unmarshal(text, &version); err != nil {
-		return &Error{BadManifest, ManifestName + " is no JSON object", err}
-	}
-	switch {
-	case version.Schema == nil:
-		return fail(BadManifest, "%s has no schema", ManifestName)
-	case *version.Schema != Schema:
-		return fail(BadSchema, "it has schema %d and this program reads schema %d: compiler and loader must be of one version", *version.Schema, Schema)
-	}
-	return fail(BadManifest, "%s is not in the form in which the compiler writes it", ManifestName)
-}
-
 // file reads the entry at hand, which must be the one that the manifest has next.
 func (s *source) file(at found, want FileInfo) (File, error) {
 	if at.err != nil {
@@ -200,7 +153,7 @@ func (s *source) file(at found, want FileInfo) (File, error) {
 	if at.size != want.Size {
 		return File{}, fail(BadDigest, "%s has %d bytes and the manifest says %d", at.name, at.size, want.Size)
 	}
-	data, err := s.body(at.entry)
+	data, err := s.body(at.entry, nil)
 	if err != nil {
 		return File{}, err
 	}

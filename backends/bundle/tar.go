@@ -100,26 +100,36 @@ func validName(s string) bool {
 }
 
 // body reads the content of an entry and what pads it. The memory that it takes
-// follows what arrives, whatever the header claims: at first 1 MiB at most, then four
-// times as much as has arrived, and in all 4/3 of the size.
-func (s *source) body(e entry) ([]byte, error) {
+// follows what arrives, whatever the header claims: at first 1 MiB at most, then eight
+// times as much as has arrived, and in all 8/7 of the size. begins, if not nil, is asked
+// about the first bytes, beginBytes of them or all, before more is read.
+func (s *source) body(e entry, begins func(data []byte) error) ([]byte, error) {
 	first := e.size
 	for first > 1<<20 {
-		first = (first + 3) / 4
+		first = (first + 7) / 8
 	}
 	data := make([]byte, 0, first)
 	for int64(len(data)) < e.size {
 		if len(data) == cap(data) {
-			data = append(make([]byte, 0, min(e.size, 4*int64(cap(data)))), data...)
+			data = append(make([]byte, 0, min(e.size, 8*int64(cap(data)))), data...)
 		}
 		n, err := s.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if err != nil && int64(len(data)) < e.size {
 			return nil, s.cut(e.name)
 		}
+		if begins != nil && int64(len(data)) >= min(e.size, beginBytes) {
+			if err := begins(data); err != nil {
+				return nil, err
+			}
+			begins = nil
+		}
 	}
 	return data, s.padding(e)
 }
+
+// beginBytes is how much of an entry tells whether it is what it should be.
+const beginBytes = 256
 
 // padding reads what follows an entry up to a whole block: zeros.
 func (s *source) padding(e entry) error {

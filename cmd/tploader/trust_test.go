@@ -5,9 +5,12 @@ package main
 import (
 	"bytes"
 	"crypto/ed25519"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -97,6 +100,51 @@ func TestTrustedRefuses(t *testing.T) {
 		out := runCommand(t, tploader(append([]string{"apply", "--dry-run", "--state-dir", filepath.Join(dir, "state")}, c.args...)...), bytes.NewReader(c.data))
 		if out.code != 2 || !strings.Contains(out.stderr, c.want) || out.stdout != "" {
 			t.Errorf("%s: %+v, want %q", c.name, out, c.want)
+		}
+	}
+}
+
+// Whatever comes in, the program that refuses it stays small: no privileges needed.
+func TestHostileInput(t *testing.T) {
+	one := newTestKey(t, 1)
+	const most = 100_000_000
+	whole := open.bundle(t)
+	manifest := bytes.Index(whole, []byte("{\n"))
+	brackets := bytes.Clone(whole[:manifest])
+	copy(brackets[124:], "00400000000") // 64 MiB
+	copy(brackets[148:], "        ")
+	sum := 0
+	for _, c := range brackets {
+		sum += int(c)
+	}
+	copy(brackets[148:], fmt.Sprintf("%06o\x00 ", sum))
+	for _, c := range []struct {
+		name  string
+		input [][]byte
+		want  string
+	}{
+		{"zeros", [][]byte{make([]byte, most)}, "no tar archive"},
+		{"zeros behind the end", [][]byte{whole, make([]byte, most)}, "something follows its end"},
+		{"a manifest of brackets", [][]byte{brackets, bytes.Repeat([]byte("["), 64<<20)}, "does not begin with a schema"},
+	} {
+		for _, args := range [][]string{nil, {"--trusted", one.path}} {
+			cmd := tploader(append([]string{"apply", "--dry-run", "--state-dir", filepath.Join(t.TempDir(), "state")}, args...)...)
+			var input []io.Reader
+			for _, part := range c.input {
+				input = append(input, bytes.NewReader(part))
+			}
+			out := runCommand(t, cmd, io.MultiReader(input...))
+			want := c.want
+			if args != nil && c.name == "zeros behind the end" {
+				want = "it is not signed"
+			}
+			if out.code != 2 || !strings.Contains(out.stderr, want) {
+				t.Errorf("%s %v: %+v, want %q", c.name, args, out, want)
+			}
+			// Linux counts in KiB (getrusage(2)).
+			if rss := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; rss > most/1024 {
+				t.Errorf("%s %v: the program took %d KiB", c.name, args, rss)
+			}
 		}
 	}
 }
