@@ -20,7 +20,7 @@ func TestLimits(t *testing.T) {
 			needs.nameAddrs = max(needs.nameAddrs, len(ofFamily(n.Addrs, f)))
 		}
 	}
-	if counters := strings.Count(string(e.out.objects.Bytes()), "add counter "); needs.rules != counters || needs.nameAddrs == 0 {
+	if counters := strings.Count(e.out.objects.String(), "add counter "); needs.rules != counters || needs.nameAddrs == 0 {
 		t.Fatalf("the sample needs %+v, and has %d counters", needs, counters)
 	}
 	if _, err := buildWithin(p, needs); err != nil {
