@@ -224,6 +224,14 @@ func TestTrustedBoot(t *testing.T) {
 	p.sequence = 7
 	n.apply(0, signed(t, p.bundle(t), one), "--trusted", one.path)
 	n.reboot()
+	if out := n.apply(2, p.bundle(t), "--dry-run"); !strings.Contains(out.stderr, "it is not signed") {
+		t.Errorf("a dry run after the boot forgot the keys: %s", out.stderr)
+	}
+	p.sequence = 6
+	if out := n.apply(2, signed(t, p.bundle(t), one), "--dry-run"); !strings.Contains(out.stderr, "one with 7 was in force") {
+		t.Errorf("a dry run after the boot forgot the sequence: %s", out.stderr)
+	}
+	n.run(0, "apply", "--last", "--node", "n1", "--dry-run")
 	p.sequence = 8
 	if out := n.apply(2, p.bundle(t)); !strings.Contains(out.stderr, "it is not signed") {
 		t.Errorf("the boot forgot the keys: %s", out.stderr)

@@ -156,6 +156,9 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	for _, w := range p.Warnings {
 		c.warnf("%s", w)
 	}
+	if len(f.signers) > 0 && f.sequence == 0 {
+		c.warnf("signed without --sequence: a node takes every signed bundle for it, also an older one")
+	}
 	artifact, err := f.artifact(p)
 	if err != nil {
 		return err

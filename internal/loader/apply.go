@@ -65,8 +65,8 @@ func (l *Loader) maxSequence(m *bundle.Manifest) (uint64, error) {
 // memory returns the state that counts for bundles of a target: that of this
 // namespace or, where nothing was in force in it yet, the target's of an earlier boot.
 func (l *Loader) memory(m *bundle.Manifest) (*state.State, error) {
-	if l.folder != nil && l.state().Current == nil {
-		s, _, err := l.folder.Earlier(string(m.Scope), m.Name)
+	if l.state().Current == nil {
+		s, _, err := l.earlier(string(m.Scope), m.Name)
 		if s != nil || err != nil {
 			return s, err
 		}

@@ -45,7 +45,8 @@ type Loader struct {
 	space    *Space
 	kernels  map[string]Kernel // those in use, by name of the backend
 	folder   *state.Folder     // nil where nothing was ever applied
-	trusted  *bundle.Keyring   // as in OpenOptions
+	stateDir string
+	trusted  *bundle.Keyring // as in OpenOptions
 	unsigned bool
 	read     map[string]*Bundle // stored bundles by digest
 	now      func() time.Time
@@ -64,7 +65,7 @@ func (bs Backends) Open(ctx context.Context, o OpenOptions) (*Loader, error) {
 	}
 	l := &Loader{
 		backends: bs, space: space, kernels: map[string]Kernel{}, read: map[string]*Bundle{},
-		trusted: o.Trusted, unsigned: o.Unsigned,
+		stateDir: o.StateDir, trusted: o.Trusted, unsigned: o.Unsigned,
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Second) },
 	}
 	if o.Bundle != nil {
@@ -165,6 +166,15 @@ func (l *Loader) state() *state.State {
 		return &state.State{}
 	}
 	return l.folder.State
+}
+
+// earlier returns what was in force for a target in an earlier boot, nil without
+// such. A dry run has no folder of its own to ask.
+func (l *Loader) earlier(scope, name string) (*state.State, []byte, error) {
+	if l.folder == nil {
+		return state.Earlier(l.stateDir, l.space.Key, scope, name)
+	}
+	return l.folder.Earlier(scope, name)
 }
 
 // Current returns the bundle in force.

@@ -48,13 +48,9 @@ func (l *Loader) last(node string) (*Bundle, *state.Record, error) {
 		b, err := l.bundleOf(r)
 		return b, r, err
 	}
-	var s *state.State
-	var data []byte
-	if l.folder != nil {
-		var err error
-		if s, data, err = l.folder.Earlier("node", node); err != nil {
-			return nil, nil, err
-		}
+	s, data, err := l.earlier("node", node)
+	if err != nil {
+		return nil, nil, err
 	}
 	if s == nil {
 		return nil, nil, fmt.Errorf("no bundle was ever in force for node %q", node)
