@@ -249,6 +249,31 @@ func TestOpenReadsNoFurther(t *testing.T) {
 	}
 }
 
+// A manifest alone is read by the same rules, and no file with it.
+func TestReadManifest(t *testing.T) {
+	one, two := testSigner(1), testSigner(2)
+	data := packSigned(t, one)
+	files := bytes.Index(data, []byte("skeleton.nft\x00"))
+	for _, trusted := range []*Keyring{nil, ring(one)} {
+		r := bytes.NewReader(data)
+		m, err := ReadManifest(r, trusted)
+		if err != nil || m.Sequence != 7 {
+			t.Errorf("%v: %+v, %v", trusted.IDs(), m, err)
+		}
+		if read := len(data) - r.Len(); read > files+blockSize {
+			t.Errorf("%d bytes read, the first file stands at %d", read, files)
+		}
+	}
+	if _, err := ReadManifest(bytes.NewReader(data[:files]), ring(one)); err != nil {
+		t.Errorf("without files: %v", err)
+	}
+	for name, data := range map[string][]byte{"another key": data, "unsigned": packSigned(t), "cut": data[:files-1]} {
+		if m, err := ReadManifest(bytes.NewReader(data), ring(two)); err == nil || m != nil {
+			t.Errorf("%s: read", name)
+		}
+	}
+}
+
 // No bit of a signed bundle can be another.
 func TestEveryBit(t *testing.T) {
 	m := Manifest{

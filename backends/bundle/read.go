@@ -55,20 +55,11 @@ func Read(r io.Reader) (*Bundle, error) { return Open(r, nil) }
 // nothing behind its signature read, before that is certain. Errors are of type *Error.
 func Open(r io.Reader, trusted *Keyring) (*Bundle, error) {
 	in := &source{r: r}
-	text, err := in.manifest()
+	b, next, err := in.head(trusted)
 	if err != nil {
 		return nil, err
 	}
-	e, next, err := in.envelope(text, trusted)
-	if err != nil {
-		return nil, err
-	}
-	m, err := decodeManifest(text)
-	if err != nil {
-		return nil, err
-	}
-	b := &Bundle{Manifest: *m, Envelope: e}
-	for _, want := range m.Files {
+	for _, want := range b.Manifest.Files {
 		f, err := in.file(next, want)
 		if err != nil {
 			return nil, err
@@ -80,6 +71,36 @@ func Open(r io.Reader, trusted *Keyring) (*Bundle, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// ReadManifest reads a bundle up to its first file: the manifest, and that a key of
+// trusted has signed it as Open wants it. It tells which of several bundles is wanted;
+// whether the files are what it says, only Open knows. Errors are of type *Error.
+func ReadManifest(r io.Reader, trusted *Keyring) (*Manifest, error) {
+	in := &source{r: r}
+	b, _, err := in.head(trusted)
+	if err != nil {
+		return nil, err
+	}
+	return &b.Manifest, nil
+}
+
+// head reads the manifest and the envelope, if there is one. next is what stands
+// behind them.
+func (s *source) head(trusted *Keyring) (b *Bundle, next found, err error) {
+	text, err := s.manifest()
+	if err != nil {
+		return nil, next, err
+	}
+	e, next, err := s.envelope(text, trusted)
+	if err != nil {
+		return nil, next, err
+	}
+	m, err := decodeManifest(text)
+	if err != nil {
+		return nil, next, err
+	}
+	return &Bundle{Manifest: *m, Envelope: e}, next, nil
 }
 
 // found is what stands where an entry is looked for: its header, or why there is
