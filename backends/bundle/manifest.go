@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // Schema is the version of the manifest and of the layout around it. A reader
@@ -85,7 +87,8 @@ type KnownName struct {
 	Addrs []netip.Addr `json:"addrs"` // known when compiled, sorted
 }
 
-// Counts is for people.
+// Counts is for people. What the tables of the manifest have is counted here as it
+// is there; Pods and Elements are of the payload, and its backend compares them.
 type Counts struct {
 	Pods     int `json:"pods"`
 	Classes  int `json:"classes"`
@@ -134,20 +137,51 @@ func (m *Manifest) validate() error {
 		return fmt.Errorf("it lists %d files, not 1 to %d", len(m.Files), MaxFiles)
 	}
 	for i, f := range m.Files {
-		if !validName(f.Name) || f.Name == ManifestName {
+		if !validName(f.Name) || f.Name == ManifestName || f.Name == SignatureName {
 			return fmt.Errorf("%q is no name of a payload file", f.Name)
 		}
 		if slices.ContainsFunc(m.Files[:i], func(g FileInfo) bool { return g.Name == f.Name }) {
 			return fmt.Errorf("it lists %q twice", f.Name)
 		}
-		if f.Size < 0 || f.Size > MaxFile {
-			return fmt.Errorf("size %d of %q is not 0 to %d", f.Size, f.Name, int64(MaxFile))
+		if f.Size < 0 {
+			return fmt.Errorf("size %d of %q is negative", f.Size, f.Name)
 		}
 	}
 	if g := Generation(m.Files); m.Generation != g {
 		return fmt.Errorf("generation %q is not the digest of its files, %s", m.Generation, g)
 	}
-	return m.validateTables()
+	if err := m.validateTables(); err != nil {
+		return err
+	}
+	return m.validateCounts()
+}
+
+// validateCounts compares the counts with the tables.
+func (m *Manifest) validateCounts() error {
+	classes, policies := map[int]bool{}, map[string]bool{}
+	for _, d := range m.Defaults {
+		classes[d.Class] = true
+		for _, p := range d.Policies {
+			policies[p] = true
+		}
+	}
+	for _, c := range []struct {
+		what       string
+		said, have int
+	}{
+		{"classes", m.Counts.Classes, len(classes)},
+		{"policies", m.Counts.Policies, len(policies)},
+		{"rules", m.Counts.Rules, len(m.Rules)},
+		{"names", m.Counts.Names, len(m.Names)},
+	} {
+		if c.said != c.have {
+			return fmt.Errorf("it counts %d %s and lists %d", c.said, c.what, c.have)
+		}
+	}
+	if m.Counts.Pods < 0 || m.Counts.Elements < 0 {
+		return fmt.Errorf("it counts %d pods and %d elements", m.Counts.Pods, m.Counts.Elements)
+	}
+	return nil
 }
 
 func (m *Manifest) validateTarget() error {
@@ -187,9 +221,12 @@ func (m *Manifest) validateTables() error {
 			return fmt.Errorf("rule %q is out of order", r.Name)
 		}
 	}
-	for _, d := range m.Defaults {
-		if d.Direction != "egress" && d.Direction != "ingress" {
-			return fmt.Errorf("direction %q is not one of egress, ingress", d.Direction)
+	if len(m.Defaults)%2 != 0 {
+		return fmt.Errorf("it lists %d default denies, which are two of each class", len(m.Defaults))
+	}
+	for i, d := range m.Defaults {
+		if want := model.Directions[i%2].String(); d.Class != i/2 || d.Direction != want {
+			return fmt.Errorf("the default deny of class %d, %s, stands where that of class %d, %s, should", d.Class, d.Direction, i/2, want)
 		}
 		if id := ID(DefaultName(d.Direction, d.Policies)); d.ID != id {
 			return fmt.Errorf("the default deny of class %d has id %q, not %s", d.Class, d.ID, id)

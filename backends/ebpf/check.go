@@ -15,6 +15,8 @@ type Graph struct {
 	deciders bitmap
 	// actions of the deciders that some terminal names, by decider.
 	actions []action
+	// intervals of all search nodes that a walk can come to.
+	intervals int
 }
 
 // action is a model.Action, or unused.
@@ -57,7 +59,7 @@ func Check(graph []byte, t *Tables) (*Graph, error) {
 	if err := c.graph(); err != nil {
 		return nil, fmt.Errorf("%s: %w", GraphFile, err)
 	}
-	return &Graph{Tables: t, data: graph, deciders: c.marked, actions: c.actions}, nil
+	return &Graph{Tables: t, data: graph, deciders: c.marked, actions: c.actions, intervals: c.intervals}, nil
 }
 
 // checker visits each node once.
@@ -72,6 +74,8 @@ type checker struct {
 	chains  []summary
 	marked  bitmap
 	actions []action
+	// intervals of the search nodes so far.
+	intervals int
 }
 
 // taken marks slots that no node may begin in. The zero Ref marks free ones.

@@ -466,7 +466,18 @@ func TestReadRefuses(t *testing.T) {
 		"class": func(b *bundle.Bundle) {
 			b.Files[1].Data = bytes.Replace(b.Files[1].Data, []byte(`"class": 1`), []byte(`"class": 2`), 1)
 		},
-		"graph": func(b *bundle.Bundle) { b.Files[0].Data = b.Files[0].Data[:64] },
+		"graph":     func(b *bundle.Bundle) { b.Files[0].Data = b.Files[0].Data[:64] },
+		"more pods": func(b *bundle.Bundle) { b.Manifest.Counts.Pods++ },
+		"less pods": func(b *bundle.Bundle) { b.Manifest.Counts.Pods-- },
+		"elements":  func(b *bundle.Bundle) { b.Manifest.Counts.Elements++ },
+		"less elements": func(b *bundle.Bundle) {
+			b.Manifest.Counts.Elements--
+		},
+		"a rule more": func(b *bundle.Bundle) {
+			name := "TrafficPolicy/z/z#egress[0]"
+			b.Manifest.Rules = append(slices.Clone(b.Manifest.Rules), bundle.Rule{ID: bundle.ID(name), Name: name, Action: "allow"})
+		},
+		"tables of brackets": func(b *bundle.Bundle) { b.Files[1].Data = bytes.Repeat([]byte("["), 1<<20) },
 	} {
 		b := sealed(t, emit(t, sample()))
 		if _, err := Read(b); err != nil {

@@ -146,6 +146,7 @@ func (c *checker) node(r Ref, s *summary, depth int) error {
 	}
 	for i := range n.leaves {
 		base, count := c.leaf(&n, i)
+		c.intervals += count
 		for j := range count {
 			x, err := c.follow(base+n.keys+j, depth)
 			if err != nil {

@@ -9,6 +9,10 @@ import (
 // against the addresses of its name.
 const maxLinks = 1 << 20
 
+// maxNameAddrs bounds the addresses of the names of all chains: a loader enters each
+// of them for each chain, at about 80 bytes of kernel memory.
+const maxNameAddrs = 1 << 22
+
 // notSelected is the decider of directions that no policy speaks of.
 const notSelected = ""
 
@@ -26,9 +30,9 @@ func (e *emitter) decider(d *decider) uint32 {
 	}
 	i, ok := e.deciders[d.id]
 	if !ok {
-		if i = uint32(len(e.deciders)); i == MaxDeciders {
+		if i = uint32(len(e.deciders)); int(i) == e.limits.deciders {
 			e.fail(&LimitError{
-				What: "rules and default denies that decide", Max: MaxDeciders,
+				What: "rules and default denies that decide", Max: e.limits.deciders,
 				Hint: "join rules of one action into one with several peers, or compile for fewer pods (--pod)",
 			})
 			return 0
@@ -47,8 +51,17 @@ func (e *emitter) chainOf(links []Link) uint32 {
 		n = uint32(len(e.chains))
 		e.chains[key] = n
 		e.tables.Chains = append(e.tables.Chains, links)
-		if e.links += len(links); e.links > maxLinks {
-			e.fail(errLinks)
+		if e.links += len(links); e.links > e.limits.links {
+			e.fail(linksError(e.limits.links))
+		}
+		for _, l := range links {
+			e.nameAddrs += e.addrsOf[l.Name]
+		}
+		if e.nameAddrs > e.limits.addresses {
+			e.fail(&LimitError{
+				What: "addresses of domain names, counted in each list of names that stand before other rules", Max: e.limits.addresses,
+				Hint: "put the rules with domain names next to one another, or give fewer addresses with --resolve",
+			})
 		}
 	}
 	return n

@@ -24,9 +24,14 @@ func Emit(p *compiler.Program) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	graph := e.bytes()
+	g, err := Check(graph, &e.tables) // what a loader would refuse is not written
+	if err != nil {
+		return nil, fmt.Errorf("the compiler wrote what no loader takes: %w", err)
+	}
 	return &bundle.Bundle{
-		Manifest: bundle.Describe(p, bundle.EBPF, e.rules, e.intervals),
-		Files:    []bundle.File{{Name: GraphFile, Data: e.bytes()}, {Name: TablesFile, Data: tables}},
+		Manifest: bundle.Describe(p, bundle.EBPF, e.rules, g.intervals),
+		Files:    []bundle.File{{Name: GraphFile, Data: graph}, {Name: TablesFile, Data: tables}},
 	}, nil
 }
 
@@ -41,20 +46,25 @@ type emitter struct {
 	deciders map[string]uint32
 	chains   map[string]uint32
 	links    int // of all chains
+	// nameAddrs are the addresses of the names of all chains, addrsOf those of each.
+	nameAddrs int
+	addrsOf   map[string]int
 	// roots of the lists by the id of their default deny and family.
 	roots    map[listKey]Ref
 	defaults []bundle.Default // by class and direction
 }
 
 // build writes the graph and its tables.
-func build(p *compiler.Program) (*emitter, error) {
+func build(p *compiler.Program) (*emitter, error) { return buildWithin(p, realLimits) }
+
+func buildWithin(p *compiler.Program, most limits) (*emitter, error) {
 	switch {
 	case p.Target.Pod != "" && len(p.Pods) > 1:
 		return nil, fmt.Errorf("a program of pod %q has %d pods", p.Target.Pod, len(p.Pods))
 	case p.UnknownDeny != nil:
 		return nil, errors.New("a graph cannot close unknown pods: its programs are attached to the interfaces of the pods it knows")
 	}
-	e := newEmitter(p)
+	e := newEmitter(p, most)
 	if err := e.lists(); err != nil { // what each class decides
 		return nil, err
 	}
@@ -65,11 +75,14 @@ func build(p *compiler.Program) (*emitter, error) {
 
 // newEmitter returns a graph with room for the records, and the tables but
 // deciders and chains.
-func newEmitter(p *compiler.Program) *emitter {
+func newEmitter(p *compiler.Program, most limits) *emitter {
 	e := &emitter{
-		writer: newWriter(), p: p, pod: p.Target.Pod != "",
+		writer: newWriter(most), p: p, pod: p.Target.Pod != "",
 		rules: map[string]bundle.Rule{}, deciders: map[string]uint32{}, chains: map[string]uint32{},
-		roots: map[listKey]Ref{}, defaults: bundle.Defaults(p),
+		roots: map[listKey]Ref{}, defaults: bundle.Defaults(p), addrsOf: map[string]int{},
+	}
+	for _, n := range p.Names {
+		e.addrsOf[n.Name] = len(n.Addrs)
 	}
 	e.pods()
 	return e

@@ -189,7 +189,7 @@ func TestLongChainIsWrittenOut(t *testing.T) {
 	}
 	p := one(class("a", rules, nil))
 	p.Pods[0].Addrs = p.Pods[0].Addrs[:1]
-	e := newEmitter(p)
+	e := newEmitter(p, realLimits)
 	for _, j := range e.jobs() {
 		of := table
 		if j.list.Direction == model.Ingress {
@@ -251,7 +251,7 @@ func TestLimits(t *testing.T) {
 		wantLimit(t, one(class("a", rules, nil)), "domain names")
 	})
 	t.Run("slots", func(t *testing.T) {
-		w := newWriter()
+		w := newWriter(realLimits)
 		for range MaxSlots/(1<<20) + 1 {
 			w.take(1 << 20)
 		}
@@ -266,7 +266,7 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("deciders", func(t *testing.T) {
-		e := newEmitter(one(class("a", nil, nil)))
+		e := newEmitter(one(class("a", nil, nil)), realLimits)
 		for i := range MaxDeciders {
 			e.decider(&decider{id: strconv.Itoa(i)})
 		}
@@ -283,12 +283,55 @@ func TestLimits(t *testing.T) {
 		}
 	})
 	t.Run("tree", func(t *testing.T) {
-		w := newWriter()
+		w := newWriter(realLimits)
 		w.tree(WordPeer, make([]interval, maxIntervals+1))
 		if limit := (*LimitError)(nil); !errors.As(w.err, &limit) || limit.Max != maxIntervals {
 			t.Errorf("error %v", w.err)
 		}
 	})
+}
+
+// TestLimitEdges asks for exactly what a program needs, and for one less.
+func TestLimitEdges(t *testing.T) {
+	p := one(class("a", append(hosts(300), rule(model.Allow, append(fqdn("a.example"), fqdn("b.example")...)), rule(model.Allow, cidrs("10.0.0.0/8"))), nil))
+	p.Names = []compiler.ProgramName{{Name: "a.example", Addrs: addrs("192.0.2.1", "2001:db8::1")}, {Name: "b.example", Addrs: addrs("192.0.2.2")}}
+	e, err := build(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := limits{slots: len(e.words) / slotWords, deciders: len(e.tables.Deciders), links: e.links, addresses: e.nameAddrs}
+	for needs.intervals = 1; ; needs.intervals *= 2 { // of the largest search
+		if _, err := buildWithin(p, needs); err == nil {
+			break
+		}
+	}
+	for least := needs.intervals / 2; ; {
+		try := needs
+		if try.intervals--; try.intervals == least {
+			break
+		}
+		if _, err := buildWithin(p, try); err != nil {
+			break
+		}
+		needs = try
+	}
+	if needs.intervals <= lineKeys || needs.links != 2 || needs.addresses != 3 {
+		t.Fatalf("the program needs %+v", needs)
+	}
+	for what, lower := range map[string]func(l *limits){
+		"slots":                 func(l *limits) { l.slots-- },
+		"rules":                 func(l *limits) { l.deciders-- },
+		"intervals":             func(l *limits) { l.intervals-- },
+		"entries":               func(l *limits) { l.links-- },
+		"addresses of domain n": func(l *limits) { l.addresses-- },
+	} {
+		less := needs
+		lower(&less)
+		_, err := buildWithin(p, less)
+		if limit := (*LimitError)(nil); !errors.As(err, &limit) || !strings.Contains(limit.What, what) || limit.Hint == "" {
+			t.Errorf("one less of %s: error %v", what, err)
+		}
+	}
 }
 
 func wantLimit(t *testing.T, p *compiler.Program, what string) {

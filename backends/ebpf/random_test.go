@@ -263,7 +263,7 @@ func TestWords(t *testing.T) {
 				in[i].last = before(starts[i+1])
 			}
 		}
-		w := newWriter()
+		w := newWriter(realLimits)
 		root := (newAddresses(w, WordPeer, model.IPv6)).search(in, 0)
 		walk := walker{Decoded: &Decoded{&Graph{data: w.bytes()}}}
 		for _, s := range in {

@@ -76,9 +76,32 @@ func (g *Graph) agree(m *bundle.Manifest) error {
 			}
 		}
 	}
+	if have := len(g.Tables.Pods); m.Counts.Pods != have {
+		return fmt.Errorf("it has %d pods, and the manifest counts %d", have, m.Counts.Pods)
+	}
+	if m.Counts.Elements != g.intervals {
+		return fmt.Errorf("the graph searches %d intervals, and the manifest counts %d elements", g.intervals, m.Counts.Elements)
+	}
+	if err := g.agreeRules(m); err != nil {
+		return err
+	}
 	for _, p := range g.Tables.Pods {
 		if !classes[p.Class] {
 			return fmt.Errorf("pod %q is of class %d, which is not in the manifest", p.Ref, p.Class)
+		}
+	}
+	return nil
+}
+
+// agreeRules makes sure that every rule of the manifest is a decider.
+func (g *Graph) agreeRules(m *bundle.Manifest) error {
+	known := map[string]bool{}
+	for _, id := range g.Tables.Deciders {
+		known[id] = true
+	}
+	for _, r := range m.Rules {
+		if !known[r.ID] {
+			return fmt.Errorf("rule %q of the manifest is no decider", r.Name)
 		}
 	}
 	return nil

@@ -135,7 +135,7 @@ func (r *recorder) chainOf(links []Link) uint32 {
 		n = uint32(len(r.chains))
 		r.byLink[key] = n
 		if r.links += len(links); r.links > maxLinks {
-			r.fail(errLinks)
+			r.fail(linksError(maxLinks))
 			links = nil // they would be kept until the list ends
 		}
 		r.chains = append(r.chains, links)
@@ -150,7 +150,7 @@ func (r *recorder) put(c content, make func() recorded) Ref {
 	}
 	n := len(r.nodes)
 	if n >= MaxSlots {
-		r.fail(errSlots)
+		r.fail(slotsError(MaxSlots))
 		return NoRecord
 	}
 	r.nodes = append(r.nodes, make())

@@ -31,15 +31,6 @@ func (w *writer) search(word int, in []interval) Ref {
 	if len(in) == 1 {
 		return in[0].ref
 	}
-	before := len(w.known)
-	r := w.smallest(word, in)
-	if len(w.known) > before {
-		w.intervals += len(in)
-	}
-	return r
-}
-
-func (w *writer) smallest(word int, in []interval) Ref {
 	switch n := len(in); {
 	case n <= smallKeys+1:
 		return w.flat(KindSmall, word, in, smallKeys, slotWords)
@@ -83,9 +74,9 @@ func shape(n int) []int {
 
 // tree returns the tree of more intervals than a leaf holds.
 func (w *writer) tree(word int, in []interval) Ref {
-	if len(in) > maxIntervals {
+	if len(in) > w.limits.intervals {
 		w.fail(&LimitError{
-			What: "intervals of addresses in one search", Max: maxIntervals,
+			What: "intervals of addresses in one search", Max: w.limits.intervals,
 			Hint: "join neighbouring prefixes of one decision, or use wider ones",
 		})
 		return NoRecord

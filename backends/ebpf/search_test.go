@@ -82,7 +82,7 @@ func checkSearch(n int, kinds map[int]bool, step int) error {
 			in[i].last = in[i-1].last + 1
 		}
 	}
-	w := newWriter()
+	w := newWriter(realLimits)
 	root := w.search(WordPeer, in)
 	if w.err != nil {
 		return w.err

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/canon"
 )
 
 // Files of the payload.
@@ -55,16 +57,46 @@ const tablesSchema = 1
 // ReadTables reads tables.json, which must be exactly as Emit writes it.
 func ReadTables(data []byte) (*Tables, error) {
 	t := new(Tables)
-	if err := json.Unmarshal(data, t); err != nil {
-		return nil, fmt.Errorf("%s: %w", TablesFile, err)
-	}
-	if t.Schema != tablesSchema {
-		return nil, fmt.Errorf("%s: schema %d is not %d", TablesFile, t.Schema, tablesSchema)
-	}
-	if again, err := t.encode(); err != nil || !bytes.Equal(again, data) {
-		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it", TablesFile)
+	if err := canon.Read(data, t.read); err != nil {
+		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it: %w", TablesFile, err)
 	}
 	return t, nil
+}
+
+// read reads the fields.
+func (t *Tables) read(r *canon.Reader) {
+	if t.Schema = int(r.Int("schema")); t.Schema != tablesSchema {
+		r.Fail("schema %d is not %d", t.Schema, tablesSchema)
+	}
+	t.Scope = r.String("scope")
+	t.NodeAddrs, t.Pods, t.Deciders, t.Chains = []netip.Addr{}, []Pod{}, []string{}, [][]Link{}
+	r.List("nodeAddrs", func() { t.NodeAddrs = append(t.NodeAddrs, r.Addr("")) })
+	r.List("pods", func() { t.Pods = append(t.Pods, readPod(r)) })
+	r.List("deciders", func() { t.Deciders = append(t.Deciders, r.String("")) })
+	r.List("chains", func() {
+		links := []Link{}
+		r.List("", func() {
+			var l Link
+			r.Object("", func() { l.Name, l.Ref = r.String("name"), Ref(r.Uint("ref", 32)) })
+			links = append(links, l)
+		})
+		t.Chains = append(t.Chains, links)
+	})
+}
+
+func readPod(r *canon.Reader) (p Pod) {
+	r.Object("", func() {
+		p.Ref, p.Class = r.String("ref"), int(r.Uint("class", 31))
+		r.List("addrs", func() {
+			var a PodAddr
+			r.Object("", func() { a.Addr, a.Record = r.Addr("addr"), uint32(r.Uint("record", 32)) })
+			p.Addrs = append(p.Addrs, a)
+		})
+	})
+	if len(p.Addrs) == 0 {
+		r.Fail("pod %q has no address", p.Ref)
+	}
+	return p
 }
 
 func (t *Tables) encode() ([]byte, error) {

@@ -10,12 +10,11 @@ const slotWords = SlotSize / 4
 // writer lays out the nodes of a graph. Equal nodes with all that they lead to
 // stand once.
 type writer struct {
-	words []uint32 // of every slot so far; a whole number of lines
-	spare uint32   // the free half of the last line that was taken for one slot, 0 for none
-	known map[content]Ref
-	// intervals counts those of all search nodes in the graph.
-	intervals int
-	err       error // the first; the graph is then of no use
+	limits limits
+	words  []uint32 // of every slot so far; a whole number of lines
+	spare  uint32   // the free half of the last line that was taken for one slot, 0 for none
+	known  map[content]Ref
+	err    error // the first; the graph is then of no use
 }
 
 // content tells nodes apart: kind and word as in a Ref, and the words of one slot
@@ -38,8 +37,8 @@ func contentOf(kind Ref, words []uint32) content {
 	return c
 }
 
-func newWriter() *writer {
-	return &writer{words: make([]uint32, headerWords), known: make(map[content]Ref)}
+func newWriter(most limits) *writer {
+	return &writer{limits: most, words: make([]uint32, headerWords), known: make(map[content]Ref)}
 }
 
 // take returns the first of so many new slots, at the beginning of a line where
@@ -53,8 +52,8 @@ func (w *writer) take(slots int) uint32 {
 	}
 	at := len(w.words) / slotWords
 	end := at + slots + slots%2
-	if end > MaxSlots {
-		w.fail(errSlots)
+	if end > w.limits.slots {
+		w.fail(slotsError(w.limits.slots))
 		return 0
 	}
 	w.words = append(w.words, make([]uint32, (end-at)*slotWords)...)

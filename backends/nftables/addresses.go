@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -44,8 +45,15 @@ func (e *emitter) selfSet(f fam) {
 // timeout; what a node learns later may.
 func (e *emitter) nameSet(domain string, addrs []netip.Addr, f fam) {
 	name := nameSetName(domain, f)
-	e.out.set("set", name, "type "+f.addrType+"; size 65535; flags timeout;")
-	e.out.add(name, ofFamily(addrs, f))
+	own := ofFamily(addrs, f)
+	if len(own) > e.limits.nameAddrs {
+		e.fail(&LimitError{
+			What: fmt.Sprintf("%s addresses of domain name %s", f.Family, domain), Have: len(own), Max: e.limits.nameAddrs,
+			Hint: "give fewer with --resolve, or write their CIDRs in place of the name",
+		})
+	}
+	e.out.set("set", name, fmt.Sprintf("type %s; size %d; flags timeout;", f.addrType, maxNameAddrs))
+	e.out.add(name, own)
 }
 
 func nameSetName(domain string, f fam) string { return gen("name%s_%s", f.n, bundle.ID(domain)) }

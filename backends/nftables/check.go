@@ -17,30 +17,39 @@ import (
 // what the payload does not make; and elements are of their set's type. It does
 // not tell whether the payload means what policies say.
 func Check(files []bundle.File) error {
+	_, _, err := check(files)
+	return err
+}
+
+// check is Check, and returns what it has seen.
+func check(files []bundle.File) (*checker, *Pods, error) {
 	want := []string{SkeletonFile, ObjectsFile, SwitchFile, PodsFile}
 	if len(files) != len(want) {
-		return fmt.Errorf("the payload has %d files, not %d", len(files), len(want))
+		return nil, nil, fmt.Errorf("the payload has %d files, not %d", len(files), len(want))
 	}
 	for i, f := range files {
 		if f.Name != want[i] {
-			return fmt.Errorf("file %q stands where %s should", f.Name, want[i])
+			return nil, nil, fmt.Errorf("file %q stands where %s should", f.Name, want[i])
 		}
 	}
 	pods, err := ReadPods(files[3].Data)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if b, err := hex.DecodeString(pods.Tag); err != nil || len(b) != 6 || pods.Tag != strings.ToLower(pods.Tag) {
-		return fmt.Errorf("%s: tag %q is not twelve hex digits", PodsFile, pods.Tag)
+		return nil, nil, fmt.Errorf("%s: tag %q is not twelve hex digits", PodsFile, pods.Tag)
 	}
-	c := checker{tag: "tp_" + pods.Tag + "_", sets: map[string]*command.Set{}, made: map[string]bool{}}
+	c := &checker{
+		tag: "tp_" + pods.Tag + "_", sets: map[string]*command.Set{}, made: map[string]bool{},
+		counters: map[string]bool{}, ends: map[string]string{},
+	}
 	for i, check := range []func(command.Command) error{c.skeleton, c.objects, c.turn} {
 		err := command.Parse(files[i].Data, func(_ int, cmd command.Command) error { return check(cmd) })
 		if err != nil {
-			return fmt.Errorf("%s: %w", files[i].Name, err)
+			return nil, nil, fmt.Errorf("%s: %w", files[i].Name, err)
 		}
 	}
-	return c.pods(pods)
+	return c, pods, c.pods(pods)
 }
 
 // checker knows what was made so far. Names of chains, counters and limits are
@@ -50,6 +59,11 @@ type checker struct {
 	fresh bool // the table was made
 	sets  map[string]*command.Set
 	made  map[string]bool
+	// counters are those of rules and default denies.
+	counters map[string]bool
+	// ends has, by chain, what its last rule with a verdict does.
+	ends         map[string]string
+	elementCount int
 }
 
 // make notes a new object.
@@ -166,6 +180,7 @@ func (c *checker) objects(cmd command.Command) error {
 		if !isCounter(x.Name) {
 			return fmt.Errorf("%q is no counter of a rule or default deny", x.Name)
 		}
+		c.counters[x.Name] = true
 		return c.make("counter", x.Name)
 	case *command.Elements:
 		if err := c.ours(x.Name); err != nil {
@@ -211,6 +226,7 @@ func (c *checker) elements(e *command.Elements) error {
 	if s == nil {
 		return fmt.Errorf("there is no set or map %q", e.Name)
 	}
+	c.elementCount += len(e.Elements)
 	for i := range e.Elements {
 		x := &e.Elements[i]
 		if len(x.Key) != len(s.Types) || (x.Verdict != nil) != s.Map {
@@ -288,6 +304,7 @@ func (c *checker) rule(r *command.Rule) error {
 			}
 		case *command.Verdict:
 			err, ended = c.verdict(t, false), true
+			c.ends[r.Chain] = t.Kind
 		}
 		if err != nil {
 			return err

@@ -12,8 +12,8 @@ import (
 )
 
 // Emit writes p as a bundle whose manifest lacks Tool, Sequence and what follows from
-// the files. It returns an error where the kernel's
-// or nft's limits forbid p, or a rule list needs too many entries.
+// the files. It returns a [*LimitError] where p does not fit in a payload, and a
+// *space.LimitError where a rule list has too many decisions.
 func Emit(p *compiler.Program) (*bundle.Bundle, error) {
 	e, err := build(p)
 	if err != nil {
@@ -78,6 +78,7 @@ func retag(data []byte, tag string) {
 // and maps are known by what they hold, so that equal ones are written once.
 type emitter struct {
 	p      *compiler.Program
+	limits limits
 	pod    bool // pod scope
 	bare   bool // a script for use without a loader
 	out    *sections
@@ -85,13 +86,17 @@ type emitter struct {
 	number map[string]int    // kind -> how many there are
 	rules  map[string]bundle.Rule
 	lists  map[listKey]string // chains of the lists
-	err    error              // the first
+	// deciders counts rules and default denies.
+	deciders int
+	err      error // the first
 }
 
 // build writes the generation's objects.
-func build(p *compiler.Program) (*emitter, error) {
+func build(p *compiler.Program) (*emitter, error) { return buildWithin(p, realLimits) }
+
+func buildWithin(p *compiler.Program, most limits) (*emitter, error) {
 	e := &emitter{
-		p: p, pod: p.Target.Pod != "", out: newSections(),
+		p: p, limits: most, pod: p.Target.Pod != "", out: newSections(),
 		known: map[string]string{}, number: map[string]int{},
 		rules: map[string]bundle.Rule{}, lists: map[listKey]string{},
 	}

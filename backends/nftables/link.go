@@ -46,6 +46,7 @@ func (e *emitter) ruleChain(c *ruleChain) {
 		}
 		return
 	}
+	e.oneMore()
 	e.rules[c.Name] = c.Rule
 	chain, counter := gen("r_%s", c.ID), RulePrefix+c.ID
 	e.out.chain(chain)
@@ -67,6 +68,7 @@ func (e *emitter) denyChain(c *denyChain) {
 	if _, ok := e.known[chain]; ok {
 		return
 	}
+	e.oneMore()
 	e.known[chain] = chain
 	counter := DefaultPrefix + c.id
 	e.out.chain(chain)

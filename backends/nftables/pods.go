@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/canon"
 )
 
 // Pods is pods.json: what a loader needs to know of the pods and the objects of
@@ -35,16 +37,56 @@ const podsSchema = 1
 // ReadPods reads pods.json, which must be exactly as Emit writes it.
 func ReadPods(data []byte) (*Pods, error) {
 	p := new(Pods)
-	if err := json.Unmarshal(data, p); err != nil {
-		return nil, fmt.Errorf("%s: %w", PodsFile, err)
-	}
-	if p.Schema != podsSchema {
-		return nil, fmt.Errorf("%s: schema %d is not %d", PodsFile, p.Schema, podsSchema)
-	}
-	if again, err := p.encode(); err != nil || !bytes.Equal(again, data) {
-		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it", PodsFile)
+	if err := canon.Read(data, p.read); err != nil {
+		return nil, fmt.Errorf("%s is not in the form in which the compiler writes it: %w", PodsFile, err)
 	}
 	return p, nil
+}
+
+// read reads the fields.
+func (p *Pods) read(r *canon.Reader) {
+	if p.Schema = int(r.Int("schema")); p.Schema != podsSchema {
+		r.Fail("schema %d is not %d", p.Schema, podsSchema)
+	}
+	p.Tag, p.Scope = r.String("tag"), r.String("scope")
+	sets := 0
+	r.List("nodeSets", func() {
+		name := r.String("")
+		if sets < len(p.NodeSets) {
+			p.NodeSets[sets] = name
+		}
+		if sets++; sets > len(p.NodeSets) {
+			r.Fail("it is one set more than there are families")
+		}
+	})
+	if sets < len(p.NodeSets) {
+		r.Fail("there are fewer sets than families")
+	}
+	p.Pods = []Pod{}
+	r.List("pods", func() { p.Pods = append(p.Pods, readPod(r)) })
+}
+
+func readPod(r *canon.Reader) (p Pod) {
+	r.Object("", func() {
+		p.Ref = r.String("ref")
+		r.List("addrs", func() { p.Addrs = append(p.Addrs, r.Addr("")) })
+		p.Class = int(r.Uint("class", 31))
+		for _, f := range []struct {
+			key string
+			to  *string
+		}{{"source", &p.Source}, {"deliver", &p.Deliver}} {
+			if !r.Has(f.key) {
+				continue
+			}
+			if *f.to = r.String(f.key); *f.to == "" {
+				r.Fail("it is left out where it is empty")
+			}
+		}
+	})
+	if len(p.Addrs) == 0 {
+		r.Fail("pod %q has no address", p.Ref)
+	}
+	return p
 }
 
 func (p *Pods) encode() ([]byte, error) {

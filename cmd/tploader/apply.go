@@ -5,7 +5,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/netip"
 	"os"
@@ -28,6 +27,7 @@ type applyFlags struct {
 	maxConnections uint32
 	dryRun         bool
 	last           bool
+	trust          trustFlags
 }
 
 func (c *command) applyCmd() *cobra.Command {
@@ -37,10 +37,13 @@ func (c *command) applyCmd() *cobra.Command {
 		Short: "Put a bundle in force, in one step",
 		Long: `Apply reads a whole bundle from a file, or from standard input, checks it, loads it
 beside what is in force and switches. Whatever fails leaves the policy in force as it was. Applying
-what is in force already changes nothing, but mends what drifted and attaches pods that have appeared.`,
+what is in force already changes nothing, but mends what drifted and attaches pods that have appeared.
+
+With --trusted a bundle must be signed by one of the keys given (trafficpolicy compile --sign). They are
+remembered: without the flag the keys of the last apply count, for every verb that puts a bundle in force.`,
 		Example: `  trafficpolicy compile -f policies -i cluster.json --node n1 --backend nftables | tploader apply
   trafficpolicy compile -f policies -i cluster.json --node n1 --backend ebpf | tploader apply
-  tploader apply n1.tar --node n1
+  tploader apply n1.tar --node n1 --trusted /etc/trafficpolicy/trusted
   tploader apply --netns /run/netns/pod1 pod1.tar
   tploader apply --last`,
 		Args: cobra.MaximumNArgs(1),
@@ -53,6 +56,8 @@ what is in force already changes nothing, but mends what drifted and attaches po
 	p.Uint32Var(&f.maxConnections, "max-connections", 0, "nftables: most tracked connections of one pod, 0 for no limit")
 	p.BoolVar(&f.dryRun, "dry-run", false, "check everything and change nothing")
 	p.BoolVar(&f.last, "last", false, "apply what is in force again or, after a boot, what was in force on this node before it")
+	p.BoolVar(&f.trust.unsigned, "unsigned", false, "forget the trusted keys, and take a bundle whoever made it")
+	f.trust.register(cmd)
 	return cmd
 }
 
@@ -64,13 +69,16 @@ func (c *command) apply(cmd *cobra.Command, f *applyFlags, args []string) error 
 	if f.last && (len(args) > 0 || f.changed(cmd)) {
 		return errors.New("--last applies a stored bundle with its flags: it takes no bundle, --iface, --node-addr or --max-connections")
 	}
-	var b *loader.Bundle
+	open := loader.OpenOptions{Create: !f.dryRun}
+	if err := f.trust.into(&open); err != nil {
+		return err
+	}
 	if !f.last {
-		if b, err = c.readBundle(args); err != nil {
+		if open.Bundle, err = c.readBundle(args, open.Trusted); err != nil {
 			return err
 		}
 	}
-	l, err := c.open(cmd.Context(), loader.OpenOptions{Create: !f.dryRun, Bundle: b})
+	l, err := c.open(cmd.Context(), open)
 	if err != nil {
 		return err
 	}
@@ -79,7 +87,7 @@ func (c *command) apply(cmd *cobra.Command, f *applyFlags, args []string) error 
 	if f.last {
 		res, err = l.Again(cmd.Context(), o.Node, f.dryRun)
 	} else {
-		res, err = l.Apply(cmd.Context(), b, o)
+		res, err = l.Apply(cmd.Context(), open.Bundle, o)
 	}
 	if err != nil {
 		return err
@@ -128,8 +136,8 @@ func (f *applyFlags) options() (loader.ApplyOptions, error) {
 }
 
 // readBundle reads and checks the bundle: a file, or standard input for "-" and
-// for nothing.
-func (c *command) readBundle(args []string) (*loader.Bundle, error) {
+// for nothing. It stops reading where something is wrong.
+func (c *command) readBundle(args []string, trusted *bundle.Keyring) (*loader.Bundle, error) {
 	in := c.Stdin
 	if len(args) > 0 && args[0] != "-" {
 		f, err := os.Open(args[0])
@@ -141,15 +149,7 @@ func (c *command) readBundle(args []string) (*loader.Bundle, error) {
 	} else if isTerminal(in) {
 		return nil, errors.New("no bundle: give a file, or pipe one into standard input")
 	}
-	const most = bundle.MaxTotal + bundle.MaxManifest + 1<<20
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
-	if err != nil {
-		return nil, fmt.Errorf("read bundle: %w", err)
-	}
-	if len(data) > most {
-		return nil, fmt.Errorf("bundle is larger than %d bytes", most)
-	}
-	return backends.Read(data)
+	return backends.Read(in, trusted)
 }
 
 func isTerminal(s any) bool {

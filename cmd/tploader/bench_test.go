@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -24,7 +25,7 @@ func BenchmarkEBPFApply(b *testing.B) {
 	var reading time.Duration
 	apply := func(data []byte) error {
 		start := time.Now()
-		parsed, err := backends.Read(data)
+		parsed, err := backends.Read(bytes.NewReader(data), nil)
 		if err != nil {
 			return err
 		}

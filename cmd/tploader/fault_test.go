@@ -317,14 +317,7 @@ func TestLast(t *testing.T) {
 	p := shut
 	p.sequence = 7
 	n.apply(0, p.bundle(t), "--iface", "pod*")
-	// Another boot: the kernel has nothing, the folder another name.
-	n.nft("delete table inet trafficpolicy")
-	folders, _ := os.ReadDir(n.state)
-	name := folders[0].Name()
-	boot := name[strings.Index(name[6:], "-")+7:]
-	if err := os.Rename(filepath.Join(n.state, name), filepath.Join(n.state, strings.Replace(name, boot, "00000000-0000-0000-0000-000000000000", 1))); err != nil {
-		t.Fatal(err)
-	}
+	name := n.reboot()
 	n.wantPing("after a boot", netlab.Answered)
 	n.run(1, "status")
 	n.run(2, "apply", "--last", "--node", "n2")
@@ -337,4 +330,21 @@ func TestLast(t *testing.T) {
 	if out := n.apply(2, open.bundle(t)); !strings.Contains(out.stderr, "one with 7 was in force") {
 		t.Errorf("the boot lowered the sequence: %s", out.stderr)
 	}
+}
+
+// reboot takes from the kernel what the nftables backend has put there, gives the
+// state folder the name that one of an earlier boot has, and returns the one it had.
+func (n *node) reboot() string {
+	n.t.Helper()
+	n.nft("delete table inet trafficpolicy")
+	folders, err := os.ReadDir(n.state)
+	if err != nil || len(folders) == 0 {
+		n.t.Fatalf("state directory: %v, %v", folders, err)
+	}
+	name := folders[0].Name()
+	boot := name[strings.Index(name[6:], "-")+7:]
+	if err := os.Rename(filepath.Join(n.state, name), filepath.Join(n.state, strings.Replace(name, boot, "00000000-0000-0000-0000-000000000000", 1))); err != nil {
+		n.t.Fatal(err)
+	}
+	return name
 }

@@ -9,14 +9,20 @@ import (
 )
 
 func (c *command) rollbackCmd() *cobra.Command {
-	return &cobra.Command{
+	f := &trustFlags{}
+	cmd := &cobra.Command{
 		Use:   "rollback",
 		Short: "Put the bundle in force that was before this one",
 		Long: `Rollback puts the bundle in force again that was in force before the present one, with the flags
-that it was applied with. A second rollback takes the first back. The sequence that apply asks for stays.`,
+that it was applied with. A second rollback takes the first back. The sequence that apply asks for stays.
+Its signature is checked again, by the keys of --trusted or else those that the last apply was given.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := c.open(cmd.Context(), loader.OpenOptions{})
+			o := loader.OpenOptions{}
+			if err := f.into(&o); err != nil {
+				return err
+			}
+			l, err := c.open(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
@@ -29,4 +35,6 @@ that it was applied with. A second rollback takes the first back. The sequence t
 			return nil
 		},
 	}
+	f.register(cmd)
+	return cmd
 }

@@ -67,6 +67,9 @@ func writeStatus(w io.Writer, s *loader.Status) error {
 	if s.Previous != "" {
 		fmt.Fprintf(&b, "before it: generation %.12s\n", s.Previous)
 	}
+	for _, id := range s.Trusted {
+		fmt.Fprintf(&b, "trusted: key %s\n", id)
+	}
 	if s.MaxConnections > 0 {
 		fmt.Fprintf(&b, "limit: %d tracked connections a pod\n", s.MaxConnections)
 	}

@@ -92,6 +92,7 @@ func (c *command) root() *cobra.Command {
 		c.diffCmd(common),
 		c.explainCmd(),
 		c.inventoryCmd(common),
+		c.keygenCmd(),
 		c.lintCmd(common),
 		c.listCmd(common),
 		c.proveCmd(common),

@@ -34,6 +34,8 @@ type compileFlags struct {
 	allowUnresolved bool
 	allowEmpty      bool
 	skipBroken      bool
+	sign            []string
+	signers         []*bundle.Signer // of sign
 }
 
 func (c *command) compileCmd(common *commonFlags) *cobra.Command {
@@ -63,12 +65,17 @@ files touches. Errors in the inputs are said then, and the last good bundles sta
 switch in two phases, and no check of the devices that packets come from
 (docs/artifact.md says what that costs).
 
+--sign signs the bundle, so that tploader apply --trusted can tell who made it; the
+signature of a key is the same for the same bundle. Give a --sequence too, one that
+rises: an older bundle is signed just as well.
+
 Policies that must not be enforced are not compiled (exit 1, each reason on a line
 of its own): none at all, a deny whose peer resolves to nothing, an inventory object
 that cannot be read. Findings of lint do not matter here.`,
 		Example: `  trafficpolicy compile --node node-a -i cluster.json policies/ -o node-a.tar
   trafficpolicy compile --pod default/agent-pod -i cluster.json policies/ | tploader apply
   trafficpolicy compile --node node-a -i cluster.json policies/ --backend ebpf | tploader apply
+  trafficpolicy compile --node node-a -i cluster.json policies/ --sequence 42 --sign policies.key -o node-a.tar
   trafficpolicy compile --node node-a -i cluster.json policies/ --format script | nft -f -
   trafficpolicy compile --all --out-dir bundles -i cluster.json policies/
   trafficpolicy compile --all --since bundles -i cluster.json policies/
@@ -90,6 +97,7 @@ that cannot be read. Findings of lint do not matter here.`,
 	p.StringVarP(&f.output, "output", "o", "-", "write to this `file` (- for standard output)")
 	p.Uint64Var(&f.sequence, "sequence", 0, "number that orders the bundles of one target: a loader refuses a lower one than its last")
 	p.StringVar(&f.unknown, "unknown", "allow", "what becomes of pods in the node's pod CIDRs that the bundle does not know (allow|deny)")
+	p.StringArrayVar(&f.sign, "sign", nil, "sign the bundle with the private key in this `file` (repeatable)")
 	p.BoolVar(&f.allowUnresolved, "allow-unresolved", false, "compile deny rules whose peers resolve to nothing")
 	p.BoolVar(&f.allowEmpty, "allow-empty", false, "compile without any policy")
 	p.BoolVar(&f.skipBroken, "skip-broken", false, "compile without the inventory objects that cannot be read, naming them")
@@ -106,6 +114,9 @@ func (f *compileFlags) check(stdout io.Writer) error {
 	}
 	if f.format != "bundle" && f.format != "script" {
 		return fmt.Errorf("--format %q is not one of bundle, script", f.format)
+	}
+	if f.format == "script" && len(f.sign) > 0 {
+		return errors.New("--sign goes with --format bundle: a script has no place for a signature")
 	}
 	if f.unknown != "allow" && f.unknown != "deny" {
 		return fmt.Errorf("--unknown %q is not one of allow, deny", f.unknown)
@@ -149,6 +160,10 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 	if err != nil {
 		return err
 	}
+	if f.signers, err = c.signers(f.sign); err != nil {
+		return err
+	}
+	c.warnUnordered(f)
 	if f.watch {
 		return c.compileWatch(cmd.Context(), f, args)
 	}
@@ -173,6 +188,13 @@ func (c *command) compile(cmd *cobra.Command, f *compileFlags, args []string) er
 		return err
 	}
 	return c.writeWhole(f.output, artifact)
+}
+
+// warnUnordered says what signing without a sequence leaves open.
+func (c *command) warnUnordered(f *compileFlags) {
+	if len(f.signers) > 0 && f.sequence == 0 {
+		c.warnf("signed without --sequence: a node takes every signed bundle for it, also an older one")
+	}
 }
 
 func (f *compileFlags) compileOptions(o compiler.Options) compiler.CompileOptions {
@@ -215,6 +237,6 @@ func (f *compileFlags) render(a *bundle.Bundle, sequence uint64) ([]byte, error)
 		size += len(file.Data)
 	}
 	b.Grow(size + 200*len(m.Rules))
-	err := bundle.Write(&b, m, a.Files)
+	err := bundle.Write(&b, m, a.Files, f.signers...)
 	return b.Bytes(), err
 }

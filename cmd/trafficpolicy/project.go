@@ -21,7 +21,7 @@ import (
 const projectFile = ".trafficpolicy.yaml"
 
 // pathFlags hold paths, which a project file gives relative to itself.
-var pathFlags = []string{"filename", "inventory", "resolve-file", "baseline"}
+var pathFlags = []string{"filename", "inventory", "resolve-file", "baseline", "sign"}
 
 // neverDefault are flags that change files or ask for one answer: not for a
 // project file.

@@ -17,7 +17,7 @@ type conditions struct {
 
 // newConditions returns nil where the list has no atoms, and a *LimitError where
 // the lists would not fit.
-func newConditions(list *model.RuleList) (*conditions, error) {
+func newConditions(list *model.RuleList, most int) (*conditions, error) {
 	type member struct {
 		Conditional
 		span
@@ -56,8 +56,8 @@ func newConditions(list *model.RuleList) (*conditions, error) {
 			members = members[1:]
 		}
 		slices.SortStableFunc(open, func(a, b member) int { return cmp.Compare(a.Rule, b.Rule) })
-		if total += len(open); total > maxConditionals {
-			return nil, &LimitError{What: "rules with unknown addresses, counted at each boundary of their ports", Max: maxConditionals}
+		if total += len(open); total > most {
+			return nil, &LimitError{What: "rules with unknown addresses, counted at each boundary of their ports", Max: most}
 		}
 		for _, m := range open {
 			if seen[m.Atom] != slot+1 {

@@ -86,11 +86,11 @@ func checkCompare(a, b *model.RuleList, f model.Family, differ *int) error {
 
 // compareLayered is Compare of tables that share as much as they can.
 func compareLayered(a, b *model.RuleList, f model.Family) ([]Difference, error) {
-	ta, err := flatten(a, f, -1000)
+	ta, err := flatten(a, f, -1000, realBounds)
 	if err != nil {
 		return nil, err
 	}
-	tb, err := flatten(b, f, -1000)
+	tb, err := flatten(b, f, -1000, realBounds)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package space
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -12,11 +13,11 @@ import (
 // not Isolated has no rule anywhere. Returns a *LimitError where the decisions of
 // the list are too many to write down.
 func Flatten(list *model.RuleList, f model.Family) (*Table, error) {
-	return flatten(list, f, fewCells)
+	return flatten(list, f, fewCells, realBounds)
 }
 
-func flatten(list *model.RuleList, f model.Family, few int) (*Table, error) {
-	conds, err := newConditions(list)
+func flatten(list *model.RuleList, f model.Family, few int, most bounds) (*Table, error) {
+	conds, err := newConditions(list, most.conditionals)
 	if err != nil {
 		return nil, err
 	}
@@ -25,6 +26,7 @@ func flatten(list *model.RuleList, f model.Family, few int) (*Table, error) {
 	fl := flattener{
 		list:     list,
 		few:      few,
+		most:     most.cells,
 		tree:     t,
 		conds:    conds,
 		axis:     newAxis(ruleSets(list)),
@@ -53,6 +55,7 @@ func ruleSets(list *model.RuleList) []model.L4Set {
 type flattener struct {
 	list          *model.RuleList
 	few           int // fewCells, but in tests
+	most          int // cells of the table
 	tree          *tree
 	conds         *conditions
 	axis          *axis
@@ -88,8 +91,8 @@ func (fl *flattener) table(f model.Family) (*Table, error) {
 			above = decisions[n.parent]
 		}
 		id := fl.decide(int32(i), above)
-		if fl.store.cells > maxCells {
-			return nil, &LimitError{What: "stretches of ports under distinct prefixes", Max: maxCells}
+		if fl.store.cells > fl.most {
+			return nil, &LimitError{What: "stretches of ports under distinct prefixes", Max: fl.most}
 		}
 		decisions[i] = id
 		open = int32(i)
@@ -127,7 +130,7 @@ func (fl *flattener) decide(i int32, above DecisionID) DecisionID {
 	default:
 		if id = fl.layered(n, above); id == NoDecision {
 			fl.lowest.undo(mark)
-			own, _ = fl.win(fl.lowest, n.rules, maxCells)
+			own, _ = fl.win(fl.lowest, n.rules, everyCell)
 			if i == 0 {
 				own = fl.defaults(own)
 			}
@@ -139,6 +142,9 @@ func (fl *flattener) decide(i int32, above DecisionID) DecisionID {
 	}
 	return id
 }
+
+// everyCell is more cells than one node has: the axis has fewer points.
+const everyCell = math.MaxInt
 
 // win applies rules to t in order and returns the cells in which each is the
 // first. It reports false, with some of the cells, where they are more than most.
@@ -166,7 +172,7 @@ func (fl *flattener) defaults(own []Cell) []Cell {
 	if fl.conds == nil {
 		return own
 	}
-	fl.spans = fl.lowest.above(fl.spans, span{0, fl.axis.slots()}, none-1, maxCells)
+	fl.spans = fl.lowest.above(fl.spans, span{0, fl.axis.slots()}, none-1, everyCell)
 	for _, s := range fl.spans {
 		own = fl.conds.split(own, fl.axis.points(s), NoRule)
 	}

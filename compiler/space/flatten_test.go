@@ -19,7 +19,7 @@ func TestFlattenRandom(t *testing.T) {
 func TestFlattenLayeredRandom(t *testing.T) {
 	layered := 0
 	eachRandomList(t, 4000, func(list *model.RuleList, f model.Family) error {
-		if table, err := flatten(list, f, -1000); err == nil {
+		if table, err := flatten(list, f, -1000, realBounds); err == nil {
 			for _, d := range table.Decisions {
 				if d.Before != NoDecision {
 					layered++
@@ -34,7 +34,7 @@ func TestFlattenLayeredRandom(t *testing.T) {
 }
 
 func checkFlatten(list *model.RuleList, f model.Family, few int) error {
-	table, err := flatten(list, f, few)
+	table, err := flatten(list, f, few, realBounds)
 	if err != nil {
 		return err
 	}

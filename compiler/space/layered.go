@@ -48,7 +48,7 @@ func (fl *flattener) layered(n *node, above DecisionID) DecisionID {
 	if cut == 0 || cut < len(p.rules) && p.rules[cut] <= last {
 		return NoDecision
 	}
-	own, _ := fl.win(fl.alone, n.rules, maxCells)
+	own, _ := fl.win(fl.alone, n.rules, everyCell)
 	fl.alone.undo(0)
 	return fl.store.intern(Decision{fl.before(p, cut), sortCells(own), above})
 }

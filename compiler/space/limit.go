@@ -11,6 +11,11 @@ const (
 	maxConditionals = 4_000_000
 )
 
+// bounds are those of one table; tests lower them.
+type bounds struct{ cells, conditionals int }
+
+var realBounds = bounds{maxCells, maxConditionals}
+
 // LimitError says that a rule list has too many distinct decisions to be written
 // down. The list itself is valid.
 type LimitError struct {

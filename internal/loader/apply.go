@@ -43,7 +43,9 @@ func (l *Loader) Apply(ctx context.Context, b *Bundle, o ApplyOptions) (*Result,
 	if err != nil {
 		return nil, err
 	}
-	inForce := l.state().Current != nil && l.state().Current.Generation == b.Manifest.Generation
+	// Another bundle of the same generation may differ in what its manifest says of
+	// domain names: the exception is for the very bundle.
+	inForce := l.state().Current != nil && l.state().Current.Bundle == digest(b.data)
 	if b.Manifest.Sequence < most && !inForce {
 		return nil, fmt.Errorf("bundle has sequence %d and one with %d was in force already: refusing to go back (tploader rollback does)", b.Manifest.Sequence, most)
 	}
@@ -53,19 +55,32 @@ func (l *Loader) Apply(ctx context.Context, b *Bundle, o ApplyOptions) (*Result,
 // maxSequence returns the highest sequence that was in force here or, for the
 // same target, in an earlier boot.
 func (l *Loader) maxSequence(m *bundle.Manifest) (uint64, error) {
-	if l.folder == nil || l.state().Current != nil {
-		return l.state().MaxSequence, nil
-	}
-	s, _, err := l.folder.Earlier(string(m.Scope), m.Name)
-	if s == nil || err != nil {
-		return l.state().MaxSequence, err
+	s, err := l.memory(m)
+	if err != nil {
+		return 0, err
 	}
 	return max(s.MaxSequence, l.state().MaxSequence), nil
+}
+
+// memory returns the state that counts for bundles of a target: that of this
+// namespace or, where nothing was in force in it yet, the target's of an earlier boot.
+func (l *Loader) memory(m *bundle.Manifest) (*state.State, error) {
+	if l.state().Current == nil {
+		s, _, err := l.earlier(string(m.Scope), m.Name)
+		if s != nil || err != nil {
+			return s, err
+		}
+	}
+	return l.state(), nil
 }
 
 // put puts a bundle in force. before, if not nil, is the record to be remembered
 // as the one before it; otherwise that follows from the state.
 func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *state.Record) (*Result, error) {
+	keys, err := l.trust(b)
+	if err != nil {
+		return nil, err
+	}
 	k, err := l.kernel(ctx, b.Manifest.Backend)
 	if err != nil {
 		return nil, err
@@ -78,6 +93,7 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	if err != nil {
 		return nil, err
 	}
+	res.Changed = res.Changed || !slices.Equal(keys.Texts(), l.state().Trusted)
 	if !res.Changed {
 		res.Record = l.state().Current
 		return res, nil
@@ -93,6 +109,7 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	if err != nil {
 		return nil, err
 	}
+	next.Trusted = keys.Texts()
 	return res, l.carryOut(ctx, k, c, p, next)
 }
 

@@ -5,6 +5,7 @@ package loader
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ type Bundle struct {
 	Manifest *bundle.Manifest
 	Pods     []Pod
 	Payload  any // the backend's own
+	envelope *bundle.Envelope
 	data     []byte
 }
 
@@ -47,10 +49,11 @@ func (bs Backends) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Read reads and checks a whole bundle: container, digests, and that the backend
-// takes the payload.
-func (bs Backends) Read(data []byte) (*Bundle, error) {
-	c, err := bundle.Read(bytes.NewReader(data))
+// Read reads and checks a whole bundle, which must be all that r has: container,
+// digests, and that the backend takes the payload. Unless trusted is nil, one of its
+// keys must have signed it, before anything else of it is looked at.
+func (bs Backends) Read(r io.Reader, trusted *bundle.Keyring) (*Bundle, error) {
+	c, err := bundle.Open(r, trusted)
 	if err != nil {
 		return nil, err
 	}
@@ -62,15 +65,22 @@ func (bs Backends) Read(data []byte) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
-	return &Bundle{Manifest: &c.Manifest, Pods: pods, Payload: payload, data: data}, nil
+	if have := len(pods); c.Manifest.Counts.Pods != have {
+		return nil, fmt.Errorf("bundle: %s counts %d pods and the payload has %d", bundle.ManifestName, c.Manifest.Counts.Pods, have)
+	}
+	data, err := c.Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("bundle: %w", err)
+	}
+	return &Bundle{Manifest: &c.Manifest, Pods: pods, Payload: payload, envelope: c.Envelope, data: data}, nil
 }
 
-// stored is Read for what the state folder holds.
+// stored is Read for what the state folder holds. It asks for no signature.
 func (bs Backends) stored(data []byte, err error) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := bs.Read(data)
+	b, err := bs.Read(bytes.NewReader(data), nil)
 	if err != nil {
 		return nil, fmt.Errorf("stored %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/internal/netns"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
@@ -26,6 +27,11 @@ type OpenOptions struct {
 	Damaged bool
 	// Bundle, if not nil, is to be applied: its backend must be usable.
 	Bundle *Bundle
+	// Trusted, if not nil, are the keys of which one must have signed whatever is put
+	// in force; otherwise it is those that the last apply was told. Unsigned forgets
+	// these and asks for no signature.
+	Trusted  *bundle.Keyring
+	Unsigned bool
 	// Log, if not nil, gets progress and warnings, one line each.
 	Log func(format string, args ...any)
 }
@@ -37,8 +43,11 @@ const lockWait = time.Minute
 type Loader struct {
 	backends Backends
 	space    *Space
-	kernels  map[string]Kernel  // those in use, by name of the backend
-	folder   *state.Folder      // nil where nothing was ever applied
+	kernels  map[string]Kernel // those in use, by name of the backend
+	folder   *state.Folder     // nil where nothing was ever applied
+	stateDir string
+	trusted  *bundle.Keyring // as in OpenOptions
+	unsigned bool
 	read     map[string]*Bundle // stored bundles by digest
 	now      func() time.Time
 }
@@ -56,6 +65,7 @@ func (bs Backends) Open(ctx context.Context, o OpenOptions) (*Loader, error) {
 	}
 	l := &Loader{
 		backends: bs, space: space, kernels: map[string]Kernel{}, read: map[string]*Bundle{},
+		stateDir: o.StateDir, trusted: o.Trusted, unsigned: o.Unsigned,
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Second) },
 	}
 	if o.Bundle != nil {
@@ -156,6 +166,15 @@ func (l *Loader) state() *state.State {
 		return &state.State{}
 	}
 	return l.folder.State
+}
+
+// earlier returns what was in force for a target in an earlier boot, nil without
+// such. A dry run has no folder of its own to ask.
+func (l *Loader) earlier(scope, name string) (*state.State, []byte, error) {
+	if l.folder == nil {
+		return state.Earlier(l.stateDir, l.space.Key, scope, name)
+	}
+	return l.folder.Earlier(scope, name)
 }
 
 // Current returns the bundle in force.

@@ -12,7 +12,8 @@ import (
 
 // Rollback puts the bundle in force that was before the present one, with the
 // flags that it was applied with. The present one is then the one before, so a
-// second Rollback takes the first back. What sequence Apply asks for stays.
+// second Rollback takes the first back. Its signature is checked by the keys that
+// are trusted now. What sequence Apply asks for stays.
 func (l *Loader) Rollback(ctx context.Context) (*Result, error) {
 	s := l.state()
 	if s.Previous == nil {
@@ -22,15 +23,21 @@ func (l *Loader) Rollback(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := l.trustStored(b); err != nil {
+		return nil, err
+	}
 	return l.put(ctx, b, ApplyOptions{Options: s.Previous.Options, Node: s.Previous.Name}, s.Current)
 }
 
 // Again applies the bundle in force once more, with its flags; where nothing is
-// in force, what was for that node in the last boot. It returns an error if
+// in force, what was for that node in the last boot. Its signature is checked. It returns an error if
 // there is neither.
 func (l *Loader) Again(ctx context.Context, node string, dryRun bool) (*Result, error) {
 	b, r, err := l.last(node)
 	if err != nil {
+		return nil, err
+	}
+	if err := l.trustStored(b); err != nil {
 		return nil, err
 	}
 	return l.put(ctx, b, ApplyOptions{Options: r.Options, Node: r.Name, DryRun: dryRun}, nil)
@@ -41,13 +48,9 @@ func (l *Loader) last(node string) (*Bundle, *state.Record, error) {
 		b, err := l.bundleOf(r)
 		return b, r, err
 	}
-	var s *state.State
-	var data []byte
-	if l.folder != nil {
-		var err error
-		if s, data, err = l.folder.Earlier("node", node); err != nil {
-			return nil, nil, err
-		}
+	s, data, err := l.earlier("node", node)
+	if err != nil {
+		return nil, nil, err
 	}
 	if s == nil {
 		return nil, nil, fmt.Errorf("no bundle was ever in force for node %q", node)

@@ -27,7 +27,10 @@ type Status struct {
 	Sequence   uint64 `json:"sequence"`
 	Applied    string `json:"applied,omitempty"` // RFC 3339, UTC
 	// Previous is the generation that rollback would put in force.
-	Previous       string      `json:"previous,omitempty"`
+	Previous string `json:"previous,omitempty"`
+	// Trusted are the names of the keys of which one must have signed a bundle; none
+	// where no signature is asked for.
+	Trusted        []string    `json:"trusted,omitempty"`
 	MaxConnections uint32      `json:"maxConnections"` // of each pod, 0: no limit
 	Pods           []PodStatus `json:"pods"`           // sorted by name
 	// Interfaces are those that the backend is attached to.
@@ -90,6 +93,11 @@ func (l *Loader) Status(ctx context.Context) (*Status, error) {
 	if p := l.state().Previous; p != nil {
 		s.Previous = p.Generation
 	}
+	keys, err := bundle.KeyringOf(l.state().Trusted)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	s.Trusted = keys.IDs()
 	k, err := l.kernel(ctx, r.Backend)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,9 @@
 package state
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // Network namespaces end with the boot that made them, but what was in force
@@ -36,6 +38,19 @@ func (f *Folder) Earlier(scope, name string) (*State, []byte, error) {
 		return nil, nil, fmt.Errorf("state directory: %w", err)
 	}
 	return best, bundle, nil
+}
+
+// Earlier is Folder.Earlier where the namespace of key has no folder of its own.
+func Earlier(dir string, key Key, scope, name string) (*State, []byte, error) {
+	root, err := openDir(dir, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("state directory: %w", err)
+	}
+	defer root.close()
+	return (&Folder{root: root, key: key}).Earlier(scope, name)
 }
 
 // older calls visit for the folder of each network namespace of another boot

@@ -17,9 +17,12 @@ type State struct {
 	Schema int `json:"schema"`
 	// MaxSequence is the highest sequence of any bundle that was in force. It
 	// never falls, also when an older bundle is put back.
-	MaxSequence uint64  `json:"maxSequence"`
-	Current     *Record `json:"current,omitempty"`
-	Previous    *Record `json:"previous,omitempty"`
+	MaxSequence uint64 `json:"maxSequence"`
+	// Trusted are the public keys of which one must have signed a bundle, as base64
+	// of their SubjectPublicKeyInfo; none where no signature is asked for.
+	Trusted  []string `json:"trusted,omitempty"`
+	Current  *Record  `json:"current,omitempty"`
+	Previous *Record  `json:"previous,omitempty"`
 }
 
 // Record is one bundle with what it was applied with.

@@ -5,6 +5,7 @@ package load
 import (
 	"encoding/binary"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -184,5 +185,14 @@ func TestTakeoverEntry(t *testing.T) {
 		if got.Seen = 0; got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
+	}
+}
+
+func TestOverfull(t *testing.T) {
+	if text := overfull(8192, 8192); text != "" {
+		t.Errorf("as many as there is room for: %s", text)
+	}
+	if text := overfull(8193, 8192); !strings.Contains(text, "8193 connections") || !strings.Contains(text, "holds 8192") {
+		t.Errorf("one more: %q", text)
 	}
 }

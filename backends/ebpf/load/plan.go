@@ -92,13 +92,17 @@ func (p *plan) Switch(context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.run(k.data.shared); err != nil {
+	if _, err := t.run(k.data.shared); err != nil {
 		return err
 	}
 	i.flip()
 	// Connections may have begun between the look and the switch.
-	if err := t.run(k.data.shared); err != nil {
+	crowded, err := t.run(k.data.shared)
+	if err != nil {
 		k.space.Log("warning: %v", err)
+	}
+	for _, text := range crowded {
+		k.space.Log("warning: %s", text)
 	}
 	return nil
 }

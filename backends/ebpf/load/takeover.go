@@ -45,37 +45,54 @@ func (p *plan) takeover(fresh map[int]bool) (t *takeover, err error) {
 	return t, err
 }
 
-// run looks for connections and adds those that are not known.
-func (t *takeover) run(o *objects) error {
+// run looks for connections and adds those that are not known. crowded are sentences
+// about tables that cannot hold them all.
+func (t *takeover) run(o *objects) (crowded []string, err error) {
 	if len(t.addrs) == 0 {
-		return nil
+		return nil, nil
 	}
 	wanted := func(a netip.Addr) bool { _, ok := t.addrs[a]; return ok }
 	all, err := trackedConnections(wanted)
 	if err != nil {
-		return fmt.Errorf("take over connections: %w", err)
+		return nil, fmt.Errorf("take over connections: %w", err)
 	}
 	if t.pod {
 		sockets, err := socketConnections(wanted)
 		if err != nil {
-			return fmt.Errorf("take over connections: %w", err)
+			return nil, fmt.Errorf("take over connections: %w", err)
 		}
 		all = append(all, sockets...)
 	}
+	entered := map[string]int{}
 	for i := range all {
 		key, value, ok := t.entry(&all[i])
 		if !ok {
 			continue
 		}
-		table := o.maps[bpf.MapOpening]
+		table := bpf.MapOpening
 		if all[i].replied {
-			table = o.maps[bpf.MapConns]
+			table = bpf.MapConns
 		}
-		if err := table.Update(key, value, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
-			return fmt.Errorf("take over connections: %w", err)
+		entered[table]++
+		if err := o.maps[table].Update(key, value, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+			return nil, fmt.Errorf("take over connections: %w", err)
 		}
 	}
-	return nil
+	for _, table := range []string{bpf.MapConns, bpf.MapOpening} {
+		if text := overfull(entered[table], int(o.maps[table].MaxEntries())); text != "" {
+			crowded = append(crowded, text)
+		}
+	}
+	return crowded, nil
+}
+
+// overfull returns what to say where a table has room for fewer connections than are
+// there; it forgets some for others.
+func overfull(connections, room int) string {
+	if connections <= room {
+		return ""
+	}
+	return fmt.Sprintf("%d connections are older than the policy, and their table holds %d: the others count as opened by whoever sends next", connections, room)
 }
 
 // States of nf_conntrack (nf_conntrack_tcp.h).

@@ -9,6 +9,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // The limit of tracked connections of a pod keeps one pod from filling the
@@ -17,8 +18,29 @@ import (
 // connections that the pod opens and those opened to it. Off is the default: the
 // right number depends on nf_conntrack_max and on how many pods share it.
 
-// limitPods is how many pod addresses the sets of the limit hold.
+// limitPods is how many pod addresses of one family the sets of the limit hold. An
+// address for which there is no room would have no limit: [checkLimit] refuses that.
 const limitPods = 65535
+
+// checkLimit returns an error where the limit could not hold for every pod; most is
+// limitPods.
+func checkLimit(b *payload, r *state.Record, most int) error {
+	if r.Options.MaxConnections == 0 {
+		return nil
+	}
+	have := map[model.Family]int{}
+	for _, p := range b.pods {
+		for _, a := range p.Addrs {
+			have[model.FamilyOf(a)]++
+		}
+	}
+	for _, f := range model.Families {
+		if have[f] > most {
+			return fmt.Errorf("--max-connections can count for %d %s addresses of pods, and the bundle has %d: apply without it", most, f, have[f])
+		}
+	}
+	return nil
+}
 
 // limitPrefix begins the names of the limit's objects.
 const limitPrefix = "tp_limit"

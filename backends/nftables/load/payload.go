@@ -3,7 +3,6 @@
 package load
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -23,17 +22,12 @@ type payload struct {
 	pods     []nftables.Pod
 }
 
-// Read takes a payload that has no command but those of our own compiler.
+// Read takes a payload that has no command but those of our own compiler, and of
+// which the manifest says what is so.
 func (Backend) Read(c *bundle.Bundle) ([]loader.Pod, any, error) {
-	if err := nftables.Check(c.Files); err != nil {
-		return nil, nil, err
-	}
-	pods, err := nftables.ReadPods(c.File(nftables.PodsFile))
+	pods, err := nftables.Read(c)
 	if err != nil {
 		return nil, nil, err
-	}
-	if pods.Scope != string(c.Manifest.Scope) {
-		return nil, nil, fmt.Errorf("%s is of scope %q and the manifest of %q", nftables.PodsFile, pods.Scope, c.Manifest.Scope)
 	}
 	list := make([]loader.Pod, len(pods.Pods))
 	for i, p := range pods.Pods {

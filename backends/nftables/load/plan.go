@@ -33,6 +33,9 @@ func (k *kernel) Plan(ctx context.Context, c *loader.Change) (loader.Plan, error
 	m, _ := findMark(objects)
 	c.Record.Apply = max(c.Record.Apply, m.apply+1)
 	b := c.Bundle.Payload.(*payload)
+	if err := checkLimit(b, c.Record, limitPods); err != nil {
+		return nil, err
+	}
 	if !c.Load {
 		c.Record.Prefix = c.Current.Prefix
 		b = b.rename(c.Record.Prefix)
