@@ -15,7 +15,7 @@ import (
 func TestIndexRandom(t *testing.T) {
 	for _, few := range []int{fewCells, -1000} {
 		eachRandomList(t, 2000, func(list *model.RuleList, f model.Family) error {
-			table, err := flatten(list, f, few)
+			table, err := flatten(list, f, few, realBounds)
 			if err != nil {
 				return err
 			}
