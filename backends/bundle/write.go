@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/netip"
 )
 
 // File is one file of the payload.
@@ -50,7 +51,7 @@ func (m Manifest) Seal(files []File) (Manifest, error) {
 	}
 	for i := range m.Names {
 		if m.Names[i].Addrs == nil {
-			m.Names[i].Addrs = m.PodAddrs[:0:0]
+			m.Names[i].Addrs = []netip.Addr{}
 		}
 	}
 	if err := realLimits.check(0, m.Files); err != nil {

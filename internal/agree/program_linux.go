@@ -114,7 +114,7 @@ func (s *Set) ended(q Packet, end bpflab.End) (Verdict, error) {
 		return Verdict{Action: model.Reject}, nil
 	case end != bpflab.Dropped:
 		return Verdict{}, fmt.Errorf("the program %s", end)
-	case !answerable(q.Peer):
+	case !answerable(q.Peer) || !answerable(q.Local):
 		if v, err := s.mute(q); err != nil || v.Action == model.Reject {
 			return v, err
 		}

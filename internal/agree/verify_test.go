@@ -166,7 +166,7 @@ func changed(rng *rand.Rand, p *compiler.Program) *compiler.Program {
 				} else {
 					l.Rules = slices.Delete(l.Rules, j, j+1)
 				}
-				*list = &l
+				*list, c.Memo = &l, nil
 				return &q // other classes have the rule with its own action
 			}
 		}
