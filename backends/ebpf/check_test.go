@@ -411,6 +411,9 @@ func exercise(data []byte, tables *Tables) (ok bool, err error) {
 			}
 		}
 	}
+	if r, err := d.Reading(manifestOf(tables)); err == nil && len(r.Subjects) != len(g.records()) {
+		return true, fmt.Errorf("%d subjects are read of %d records", len(r.Subjects), len(g.records()))
+	}
 	p := placement(g)
 	placed, err := g.Place(p)
 	if err != nil {
@@ -424,6 +427,20 @@ func exercise(data []byte, tables *Tables) (ok bool, err error) {
 		return true, fmt.Errorf("restored it is another")
 	}
 	return true, nil
+}
+
+// manifestOf is a manifest that names all that tables do.
+func manifestOf(t *Tables) *bundle.Manifest {
+	m := &bundle.Manifest{}
+	for _, id := range t.Deciders {
+		m.Rules = append(m.Rules, bundle.Rule{ID: id, Name: "rule " + id})
+	}
+	for _, chain := range t.Chains {
+		for _, l := range chain {
+			m.Names = append(m.Names, bundle.KnownName{Name: l.Name})
+		}
+	}
+	return m
 }
 
 // placement draws what a loader would fill in.
