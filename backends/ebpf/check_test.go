@@ -407,7 +407,8 @@ func exercise(data []byte, tables *Tables) (ok bool, err error) {
 				for _, x := range []model.L4{0, 80, model.L4ICMP, model.L4Other} {
 					d.Judge(&Packet{Direction: dir, Local: a.Addr, Peer: a.Addr.Next(), L4: x, In: func(string) bool { return x == 80 }})
 				}
-				_, _ = d.table(root, model.FamilyOf(a.Addr), 2000, indexOf)
+				left := 2000
+				_, _ = d.table(root, model.FamilyOf(a.Addr), &left, indexOf)
 			}
 		}
 	}
