@@ -84,7 +84,7 @@ func allows(list *model.RuleList, r int32) bool {
 // it: disjoint blocks, sorted by address, then L4. A block goes on as far as
 // addresses that follow one another have a difference of its kind on the same L4.
 func CompareTables(a, b *Table, judge Judge) []Difference {
-	c := comparer{a: a, b: b, judge: judge, known: newPairCache[[]model.L4Range](a), cells: newPairCache[[]diffCell](a)}
+	c := comparer{a: a, b: b, judge: judge, known: newPairCache[[]model.L4Range](a), cells: newPairCache[[]diffCell](a), ifs: map[ifPair]bool{}}
 	var out []Difference
 	var open []int // blocks that reach up to the current address
 	ra, rb := a.Ranges(), b.Ranges()
@@ -193,6 +193,15 @@ type comparer struct {
 	judge Judge
 	known *pairCache[[]model.L4Range]
 	cells *pairCache[[]diffCell]
+	// ifs says of conditions of either side whether they decide alike.
+	ifs map[ifPair]bool
+}
+
+// ifPair is conditions of either side, which are shared: the first of each, and
+// how many.
+type ifPair struct {
+	a, b *Conditional
+	n    int
 }
 
 // differ returns where the decisions of p differ, neighbours of one kind merged.
@@ -271,30 +280,95 @@ func (c *comparer) outcome(x, y *Cell) diffCell {
 	if k := c.judge(x.Rule, y.Rule); k != Same {
 		return diffCell{kind: k, a: x.Rule, b: y.Rule}
 	}
-	for i := 0; i <= len(x.If); i++ {
-		for j := 0; j <= len(y.If); j++ {
-			var in []model.Atom
-			if i < len(x.If) {
-				in = append(in, x.If[i].Atom)
-			}
-			if j < len(y.If) && !slices.Contains(in, y.If[j].Atom) {
-				in = append(in, y.If[j].Atom)
-			}
-			ra, rb := x.first(in), y.first(in)
-			if k := c.judge(ra, rb); k != Same {
-				return diffCell{kind: k, a: ra, b: rb, in: in}
+	if len(x.If)+len(y.If) == 0 || c.alike(x.If, y.If) {
+		return diffCell{}
+	}
+	p, q := places(x.If), places(y.If)
+	atoms := make([]model.Atom, 0, len(x.If)+len(y.If))
+	for _, ifs := range [][]Conditional{x.If, y.If} {
+		for _, cond := range ifs {
+			atoms = append(atoms, cond.Atom)
+		}
+	}
+	for _, one := range atoms {
+		if d := c.under(x, y, p.of(one), q.of(one)); d.kind != Same {
+			d.in = []model.Atom{one}
+			return d
+		}
+	}
+	// Where each atom alone decides alike on both sides, two do unless the sides
+	// have them in another order.
+	if inOrder(x.If, q) && inOrder(y.If, p) {
+		return diffCell{}
+	}
+	for _, i := range x.If {
+		for _, j := range y.If {
+			if d := c.under(x, y, min(p.of(i.Atom), p.of(j.Atom)), min(q.of(i.Atom), q.of(j.Atom))); d.kind != Same {
+				d.in = []model.Atom{i.Atom, j.Atom}
+				return d
 			}
 		}
 	}
 	return diffCell{}
 }
 
-// first returns the rule that decides for an address in exactly these atoms.
-func (c *Cell) first(in []model.Atom) int32 {
-	for _, cond := range c.If {
-		if slices.Contains(in, cond.Atom) {
-			return cond.Rule
-		}
+// under judges two cells where conditions i and j decide; those behind the last
+// are none.
+func (c *comparer) under(x, y *Cell, i, j int) diffCell {
+	d := diffCell{a: x.Rule, b: y.Rule}
+	if i < len(x.If) {
+		d.a = x.If[i].Rule
 	}
-	return c.Rule
+	if j < len(y.If) {
+		d.b = y.If[j].Rule
+	}
+	d.kind = c.judge(d.a, d.b)
+	return d
+}
+
+// place is where each atom stands among conditions.
+type place map[model.Atom]int
+
+func places(ifs []Conditional) place {
+	p := make(place, len(ifs))
+	for i, cond := range ifs {
+		p[cond.Atom] = i
+	}
+	return p
+}
+
+// of returns where an atom stands, behind all if it is none of them.
+func (p place) of(atom model.Atom) int {
+	if i, ok := p[atom]; ok {
+		return i
+	}
+	return len(p)
+}
+
+// inOrder reports whether the places of conditions among others never fall.
+func inOrder(ifs []Conditional, among place) bool {
+	last := 0
+	for _, cond := range ifs {
+		at := among.of(cond.Atom)
+		if at < last {
+			return false
+		}
+		last = at
+	}
+	return true
+}
+
+// alike reports whether conditions are of the same atoms, in order, and decide
+// alike. Many cells share theirs.
+func (c *comparer) alike(x, y []Conditional) bool {
+	if len(x) != len(y) {
+		return false
+	}
+	key := ifPair{&x[0], &y[0], len(x)}
+	if known, ok := c.ifs[key]; ok {
+		return known
+	}
+	same := slices.EqualFunc(x, y, func(a, b Conditional) bool { return a.Atom == b.Atom && c.judge(a.Rule, b.Rule) == Same })
+	c.ifs[key] = same
+	return same
 }
