@@ -36,6 +36,9 @@ func Decode(files []bundle.File, m *bundle.Manifest) (*space.Reading, error) {
 	if err := compare(m, r); err != nil {
 		return nil, err
 	}
+	if err := classes(m, pods, r); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -129,13 +132,19 @@ func cutFiles(files []bundle.File) ([]ruleset.Text, *Pods, error) {
 	if len(files) != len(want) {
 		return nil, nil, fmt.Errorf("the payload has %d files, not %d", len(files), len(want))
 	}
-	var texts []ruleset.Text
 	for i, f := range files {
 		if f.Name != want[i] {
 			return nil, nil, fmt.Errorf("file %q stands where %s should", f.Name, want[i])
 		}
-		texts = append(texts, ruleset.Text{Name: f.Name, Data: f.Data})
 	}
 	pods, err := ReadPods(files[3].Data)
-	return texts[:3], pods, err
+	if err != nil {
+		return nil, nil, err
+	}
+	in := phases{"tp_" + pods.Tag + "_"}
+	return []ruleset.Text{
+		{Name: SkeletonFile, Data: files[0].Data, May: in.skeleton},
+		{Name: ObjectsFile, Data: files[1].Data, May: in.objects},
+		{Name: SwitchFile, Data: files[2].Data, May: in.turn},
+	}, pods, nil
 }

@@ -264,6 +264,12 @@ func TestDecodeSame(t *testing.T) {
 		"jump for goto": {1, objects, func(s string) string {
 			return regexp.MustCompile(`goto (\S+(broken|_[rd]_\w{16}))`).ReplaceAllString(s, "jump $1")
 		}},
+		"rules that no packet meets both of": {1, objects, func(s string) string {
+			swap := regexp.MustCompile(`(?m)^(add rule \S+ \S+ \S+src_\d ip saddr .*\n)(add rule \S+ \S+ \S+src_\d ip6 saddr .*\n)`)
+			s = swap.ReplaceAllString(s, "$2$1")
+			swap = regexp.MustCompile(`(?m)^(add rule \S+ \S+ \S+check_\w+ ct state invalid .*\n)(add rule \S+ \S+ \S+check_\w+ ct state related .*\n)`)
+			return swap.ReplaceAllString(s, "$2$1")
+		}},
 		"another log": {1, objects, func(s string) string { return strings.ReplaceAll(s, "snaplen 128", "snaplen 64") }},
 		"a chain that nothing reaches": {1, objects, func(s string) string {
 			name := regexp.MustCompile(`tp_[0-9a-f]{12}_`).FindString(s) + "extra"
@@ -328,7 +334,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"not emptied", 0, "flush chain inet trafficpolicy tp_forward\n", "", `chain "tp_forward" is not emptied first`},
 		{"a map not emptied", 2, "flush map inet trafficpolicy tp_to6\n", "", `map "tp_to6" is not emptied first`},
 		{"a set not emptied", 2, "flush set inet trafficpolicy tp_pods4\n", "", `set "tp_pods4" is not emptied first`},
-		{"a rule of the skeleton", 1, "", add + "tp_forward accept", `chain "tp_forward": line`},
+		{"a rule of the skeleton", 1, "", add + "tp_forward accept", `"tp_forward", which is not of this generation, is changed before the switch`},
 		{"an exemption", 1, "", add + "TAGcheck_to4 ip saddr 10.0.0.0/8 accept", `stands behind the chain's last rule`},
 		{"a rule of nothing", 1, "", add + "TAGr_0000000000000000 accept", `there is no chain`},
 		{"the loader's map", 2, "", `add element inet trafficpolicy tp_oif { "eth0" : goto TAGdst_0 }`, `map "tp_oif" is the loader's and has elements`},
@@ -341,9 +347,17 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a reply by another list", 1, add + "TAGto4_0 ct direction reply goto TAGlist_e4_0", add + "TAGto4_0 ct direction reply goto TAGlist_e4_1", "do not lead to the same lists"},
 		{"the counter of another", 1, `counter name "tp_broken"`, `counter name "tp_nothing"`, `there is no counter "tp_nothing"`},
 		{"foreign name", 1, "", add + "TAGlist_e4_0 ct original ip daddr @TAGnode4 accept", ""},
-		{"delete", 1, "", "delete table inet trafficpolicy", "it deletes the table"},
+		{"delete", 1, "", "delete table inet trafficpolicy", "what belongs to the skeleton"},
 		{"no line end", 1, "", "x", "the line does not end"},
 		{"pods of another class", 3, `"deliver": "TAGdst_0"`, `"deliver": "TAGdst_1"`, `device of "default/a"`},
+		{"an exemption before what is broken", 1, add + "TAGcheck_from6 icmpv6 type 134 goto TAGbroken\n" + add + "TAGcheck_from6 icmpv6 type { 130, 131, 132, 143 } ip6 daddr ff00::/8 accept\n" + add + "TAGcheck_from6 ct state invalid goto TAGbroken\n",
+			add + "TAGcheck_from6 icmpv6 type 134 goto TAGbroken\n" + add + "TAGcheck_from6 ct state invalid goto TAGbroken\n" + add + "TAGcheck_from6 icmpv6 type { 130, 131, 132, 143 } ip6 daddr ff00::/8 accept\n", "stands where"},
+		{"a class that is not there", 3, `"class": 1,`, `"class": 7,`, `pod "default/b" is of class 7, which the manifest does not have`},
+		{"the class of another", 3, `"class": 1,`, `"class": 0,`, `pod "default/b" is of class 0, but what ends its ingress is the default deny of ["TrafficPolicy/default/b"]`},
+		{"emptied too early", 1, "", "flush map inet trafficpolicy tp_to4", "what belongs to the skeleton"},
+		{"emptied by the skeleton", 0, "", "flush map inet trafficpolicy tp_to4", "emptied before the switch"},
+		{"filled too early", 0, "", "add element inet trafficpolicy tp_pods4 { 10.0.0.10 }", "filled before the switch"},
+		{"made too late", 2, "", "add chain inet trafficpolicy TAGx", "does more than to empty and fill maps"},
 		{"an address of another", 3, `"10.0.0.11"`, `"10.0.0.12"`, "belongs to"},
 	} {
 		data := string(c.a.Files[tt.file].Data)

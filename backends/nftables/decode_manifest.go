@@ -72,3 +72,53 @@ func compare(m *bundle.Manifest, r *space.Reading) error {
 	}
 	return nil
 }
+
+// classes checks that the class of each pod is one whose default denies end its
+// packets.
+func classes(m *bundle.Manifest, pods *Pods, r *space.Reading) error {
+	type key struct {
+		class int
+		model.Direction
+	}
+	of := map[key][]string{}
+	for i := range m.Defaults {
+		d := &m.Defaults[i]
+		of[key{d.Class, keyDefault(d).Direction}] = d.Policies
+	}
+	class := make(map[string]int, len(pods.Pods))
+	for _, p := range pods.Pods {
+		class[p.Ref] = p.Class
+	}
+	ends := map[*space.Table]int32{}
+	for i := range r.Subjects {
+		s := &r.Subjects[i]
+		for _, d := range model.Directions {
+			want, ok := of[key{class[s.Pod], d}]
+			if !ok {
+				return fmt.Errorf("%s: pod %q is of class %d, which the manifest does not have", PodsFile, s.Pod, class[s.Pod])
+			}
+			t := s.Table(d)
+			end, ok := ends[t]
+			if !ok {
+				end = defaultIn(t, r.Deciders)
+				ends[t] = end
+			}
+			if end >= 0 && !slices.Equal(r.Deciders[end].Policies, want) {
+				return fmt.Errorf("%s: pod %q is of class %d, but what ends its %s is the default deny of %q", PodsFile, s.Pod, class[s.Pod], d, r.Deciders[end].Policies)
+			}
+		}
+	}
+	return nil
+}
+
+// defaultIn returns the default deny that a table has, [space.NoRule] without one.
+func defaultIn(t *space.Table, deciders []space.Decider) int32 {
+	for i := range t.Decisions {
+		for _, c := range t.Decisions[i].Cells {
+			if c.Rule >= 0 && deciders[c.Rule].Policies != nil {
+				return c.Rule
+			}
+		}
+	}
+	return space.NoRule
+}

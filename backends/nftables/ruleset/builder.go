@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"slices"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables/command"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -23,18 +24,19 @@ type builder struct {
 	d *decoder
 	use
 	decisions []space.Decision
-	byHash    map[uint64][]space.DecisionID
-	seed      maphash.Seed
-	buf       []byte
+	// returns says of each decision whether it holds points only to return.
+	returns []bool
+	byHash  map[uint64][]space.DecisionID
+	seed    maphash.Seed
+	buf     []byte
 
-	verdicts  map[string]space.DecisionID
-	chains    map[portChain]space.DecisionID
-	portMaps  map[string][]space.Cell
-	composed  map[[2]space.DecisionID]space.DecisionID
-	returning map[space.DecisionID]bool // what returns said
-	groups    int
-	behinds   map[groupKey]space.DecisionID
-	joined    map[joinKey][]space.Conditional
+	verdicts map[command.Verdict]space.DecisionID
+	chains   map[portChain]space.DecisionID
+	portMaps map[string][]space.Cell
+	composed map[[2]space.DecisionID]space.DecisionID
+	groups   int
+	behinds  map[groupKey]space.DecisionID
+	joined   map[joinKey][]space.Conditional
 
 	cells, left int // of maxCells and maxWork
 }
@@ -42,10 +44,10 @@ type builder struct {
 func newBuilder(d *decoder, u use) *builder {
 	return &builder{
 		d: d, use: u, cells: maxCells, left: maxWork, seed: maphash.MakeSeed(),
-		byHash: map[uint64][]space.DecisionID{}, verdicts: map[string]space.DecisionID{},
+		byHash: map[uint64][]space.DecisionID{}, verdicts: map[command.Verdict]space.DecisionID{},
 		chains: map[portChain]space.DecisionID{}, portMaps: map[string][]space.Cell{},
-		composed: map[[2]space.DecisionID]space.DecisionID{}, returning: map[space.DecisionID]bool{},
-		behinds: map[groupKey]space.DecisionID{}, joined: map[joinKey][]space.Conditional{},
+		composed: map[[2]space.DecisionID]space.DecisionID{},
+		behinds:  map[groupKey]space.DecisionID{}, joined: map[joinKey][]space.Conditional{},
 	}
 }
 
@@ -132,6 +134,8 @@ func (b *builder) intern(d space.Decision) space.DecisionID {
 	}
 	id := space.DecisionID(len(b.decisions))
 	b.decisions = append(b.decisions, d)
+	b.returns = append(b.returns, d.Else != space.NoDecision && b.returns[d.Else] ||
+		slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }))
 	b.byHash[h] = append(b.byHash[h], id)
 	b.cells -= len(d.Cells)
 	return id
@@ -179,7 +183,7 @@ func (b *builder) then(id, rest space.DecisionID) space.DecisionID {
 	d := b.decisions[id]
 	var out space.DecisionID
 	switch {
-	case b.returns(id):
+	case b.returns[id]:
 		out = b.put(b.passed(b.flat(id), rest), rest)
 	case d.Before == space.NoDecision:
 		out = b.put(d.Cells, b.then(d.Else, rest))
@@ -188,22 +192,6 @@ func (b *builder) then(id, rest space.DecisionID) space.DecisionID {
 	}
 	b.composed[key] = out
 	return out
-}
-
-// returns reports whether a decision holds points only to return. Many others may
-// share it, so that is found out once.
-func (b *builder) returns(id space.DecisionID) bool {
-	if id == space.NoDecision {
-		return false
-	}
-	known, ok := b.returning[id]
-	if !ok {
-		d := &b.decisions[id]
-		b.left -= len(d.Cells)
-		known = slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }) || b.returns(d.Else)
-		b.returning[id] = known
-	}
-	return known
 }
 
 // flat returns all cells of a decision.
@@ -246,7 +234,7 @@ func (b *builder) before(id, rest space.DecisionID) space.DecisionID {
 		return rest
 	}
 	d := &b.decisions[id]
-	if d.Before != space.NoDecision || d.Else != space.NoDecision || len(d.Cells) <= growth || b.returns(id) {
+	if d.Before != space.NoDecision || d.Else != space.NoDecision || len(d.Cells) <= growth || b.returns[id] {
 		return b.then(id, rest)
 	}
 	behind := space.Decision{Before: space.NoDecision, Else: rest}

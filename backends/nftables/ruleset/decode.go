@@ -125,9 +125,9 @@ func (d *decoder) bases() error {
 			want[role] = true
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(d.t.chains)) {
-		if c := d.t.chains[name]; c.hook != "" && !want[name] {
-			return fmt.Errorf("chain %q is at hook %q, where the format has none", name, c.hook)
+	for _, name := range d.t.bases {
+		if !want[name] {
+			return fmt.Errorf("chain %q is at hook %q, where the format has none", name, d.t.chains[name].hook)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {

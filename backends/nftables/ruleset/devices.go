@@ -73,5 +73,6 @@ func ownLine(fam model.Family, field string, own []netip.Addr, does, to string) 
 	if fam == model.IPv6 {
 		ip = "ip6 "
 	}
-	return line{conds: []string{condition(&command.Match{Field: ip + field, Values: values})}, does: does, to: to}
+	asks := &command.Match{Field: ip + field, Values: values}
+	return line{conds: []string{condition(asks)}, asks: []*command.Match{asks}, does: does, to: to}
 }

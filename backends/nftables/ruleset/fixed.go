@@ -3,6 +3,7 @@ package ruleset
 import (
 	_ "embed"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -158,42 +159,57 @@ func (d *decoder) formed(name string, f *form) (map[string]string, error) {
 		return nil, fmt.Errorf("chain %q is at hook %q, priority %d, not at %q, %d", name, c.hook, c.priority, f.hook, f.priority)
 	}
 	lines := d.normal(c)
-	var bound map[string]string
-	for i := range lines {
-		l := &lines[i]
-		if i == len(f.lines) {
-			return nil, d.t.fail(c, l.at, "%q stands behind the chain's last rule", l.text())
-		}
-		want := &f.lines[i]
-		if strings.HasPrefix(want.to, "tp_") {
-			if !slices.Equal(l.conds, want.conds) || l.to == "" || l.does != "goto "+l.to && l.does != "jump "+l.to {
-				return nil, d.t.fail(c, l.at, "%q stands where %q should", l.text(), want.text())
-			}
-			if old, ok := bound[want.to]; ok && old != l.to {
-				return nil, d.t.fail(c, l.at, "it leads to %q and to %q", old, l.to)
-			}
-			if bound == nil {
-				bound = map[string]string{}
-			}
-			bound[want.to] = d.name(l.to)
-			continue
-		}
-		if l.text() != want.text() {
-			return nil, d.t.fail(c, l.at, "%q stands where %q should", l.text(), want.text())
-		}
-		if err := d.leads(c, l); err != nil {
+	bound, err := d.bind(c, lines, f.lines)
+	if err != nil {
+		// Rules that no packet meets both of may stand in any order.
+		var swapped error
+		if bound, swapped = d.bind(c, inOrder(lines), inOrder(f.lines)); swapped != nil {
 			return nil, err
 		}
 	}
-	if len(lines) < len(f.lines) {
-		return nil, fmt.Errorf("chain %q ends where %q should stand", name, f.lines[len(lines)].text())
+	for i := range lines {
+		if err := d.leads(c, &lines[i], bound); err != nil {
+			return nil, err
+		}
 	}
 	return bound, nil
 }
 
-// leads checks what a rule of a fixed chain leads to and looks into.
-func (d *decoder) leads(c *chain, l *line) error {
-	if l.to != "" {
+// bind compares the rules of a chain with those of a form, and returns what
+// stands for tp_own and the like.
+func (d *decoder) bind(c *chain, lines, form []line) (map[string]string, error) {
+	bound := map[string]string{}
+	for i := range lines {
+		l := &lines[i]
+		if i == len(form) {
+			return nil, d.t.fail(c, l.at, "%q stands behind the chain's last rule", l.text())
+		}
+		want := &form[i]
+		stands := strings.HasPrefix(want.to, "tp_")
+		if stands && (!slices.Equal(l.conds, want.conds) || l.to == "" || l.does != "goto "+l.to && l.does != "jump "+l.to) ||
+			!stands && l.text() != want.text() {
+			return nil, d.t.fail(c, l.at, "%q stands where %q should", l.text(), want.text())
+		}
+		if !stands {
+			continue
+		}
+		to := d.name(l.to)
+		if old, ok := bound[want.to]; ok && old != to {
+			return nil, d.t.fail(c, l.at, "it leads to %q and to %q", old, to)
+		}
+		bound[want.to] = to
+	}
+	if len(lines) < len(form) {
+		return nil, fmt.Errorf("chain %q ends where %q should stand", c.name, form[len(lines)].text())
+	}
+	return bound, nil
+}
+
+// leads checks what a rule of a fixed chain leads to, but for what is bound, and
+// looks into.
+func (d *decoder) leads(c *chain, l *line, bound map[string]string) error {
+	stands := slices.Contains(slices.Collect(maps.Values(bound)), d.name(l.to))
+	if l.to != "" && !stands {
 		if err := d.fixed(l.to); err != nil {
 			return err
 		}

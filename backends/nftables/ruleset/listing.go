@@ -96,6 +96,10 @@ func (t *Table) listSet(o *Object) error {
 		if word == "elements" {
 			break
 		}
+		if word == "size" { // from nft 1.1.2 on: size 65535	# count 4
+			l, _, _ = strings.Cut(l, "#")
+			l = strings.TrimSpace(l)
+		}
 		switch to := map[string]*string{"type": &typ, "size": &size, "flags": &flags, "timeout": &timeout}[word]; {
 		case to != nil:
 			*to = l + "; "

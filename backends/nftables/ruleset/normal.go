@@ -19,6 +19,9 @@ type line struct {
 	// to is the chain of does, without the prefix of the generation; "" for none.
 	to   string
 	rule *rule
+	// asks are the comparisons of conds, and one without values for each field that
+	// is looked up.
+	asks []*command.Match
 }
 
 // text is the whole rule. Names of the generation begin with ~.
@@ -83,8 +86,11 @@ func (d *decoder) line(r *rule) line {
 	for _, t := range r.terms {
 		switch t := t.(type) {
 		case *command.Match:
-			l.conds = append(l.conds, condition(t))
+			l.conds, l.asks = append(l.conds, condition(t)), append(l.asks, t)
 		case *command.Lookup:
+			for _, f := range t.Fields {
+				l.asks = append(l.asks, &command.Match{Field: f})
+			}
 			fields := strings.Join(t.Fields, " . ")
 			if t.Map {
 				do(fields + " vmap @" + d.role(t.Name))

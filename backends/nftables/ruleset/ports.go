@@ -25,12 +25,12 @@ type portChain struct {
 // verdict returns the decision of a verdict in a list: a rule for every port, or
 // a chain that looks at ports and returns where none of its rules matches.
 func (b *builder) verdict(v *command.Verdict) (space.DecisionID, error) {
-	if id, ok := b.verdicts[v.Kind+" "+v.Target]; ok {
+	if id, ok := b.verdicts[*v]; ok {
 		return id, nil
 	}
 	id, err := b.readVerdict(v)
 	if err == nil {
-		b.verdicts[v.Kind+" "+v.Target] = id
+		b.verdicts[*v] = id
 	}
 	return id, err
 }

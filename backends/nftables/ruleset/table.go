@@ -11,6 +11,7 @@ import (
 // Table is the table of an artifact, as a kernel holds it.
 type Table struct {
 	chains   map[string]*chain
+	bases    []string // names of the base chains
 	sets     map[string]*set
 	named    map[string]bool // counters and limits, "counter NAME"
 	names    []string        // of the texts
@@ -75,6 +76,11 @@ func (t *Table) read(text Text) error {
 	at := pos{text: uint32(len(t.names) - 1)}
 	return each(text.Data, func(line int, c command.Command) error {
 		at.line = uint32(line)
+		if text.May != nil {
+			if err := text.May(c); err != nil {
+				return err
+			}
+		}
 		return t.do(c, at)
 	})
 }
@@ -120,6 +126,9 @@ func (t *Table) makeChain(c *command.Chain) error {
 			return fmt.Errorf("chain %q is made twice in different ways", c.Name)
 		}
 		return nil
+	}
+	if c.Hook != "" {
+		t.bases = append(t.bases, c.Name)
 	}
 	t.chains[c.Name] = &chain{name: c.Name, hook: c.Hook, priority: c.Priority, old: c.Hook != "" && !t.replaced}
 	return nil

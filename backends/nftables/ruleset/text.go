@@ -12,6 +12,8 @@ import (
 type Text struct {
 	Name string
 	Data []byte
+	// May, if not nil, says what has no place in the text although nft would do it.
+	May func(command.Command) error
 }
 
 // pos is a line of a text.
