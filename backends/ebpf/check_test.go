@@ -407,9 +407,13 @@ func exercise(data []byte, tables *Tables) (ok bool, err error) {
 				for _, x := range []model.L4{0, 80, model.L4ICMP, model.L4Other} {
 					d.Judge(&Packet{Direction: dir, Local: a.Addr, Peer: a.Addr.Next(), L4: x, In: func(string) bool { return x == 80 }})
 				}
-				_, _ = d.table(root, model.FamilyOf(a.Addr), 2000, indexOf)
+				left := 2000
+				_, _ = d.table(root, model.FamilyOf(a.Addr), &left, indexOf)
 			}
 		}
+	}
+	if r, err := d.Reading(manifestOf(tables)); err == nil && len(r.Subjects) != len(g.records()) {
+		return true, fmt.Errorf("%d subjects are read of %d records", len(r.Subjects), len(g.records()))
 	}
 	p := placement(g)
 	placed, err := g.Place(p)
@@ -424,6 +428,20 @@ func exercise(data []byte, tables *Tables) (ok bool, err error) {
 		return true, fmt.Errorf("restored it is another")
 	}
 	return true, nil
+}
+
+// manifestOf is a manifest that names all that tables do.
+func manifestOf(t *Tables) *bundle.Manifest {
+	m := &bundle.Manifest{}
+	for _, id := range t.Deciders {
+		m.Rules = append(m.Rules, bundle.Rule{ID: id, Name: "rule " + id})
+	}
+	for _, chain := range t.Chains {
+		for _, l := range chain {
+			m.Names = append(m.Names, bundle.KnownName{Name: l.Name})
+		}
+	}
+	return m
 }
 
 // placement draws what a loader would fill in.

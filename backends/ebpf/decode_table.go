@@ -18,17 +18,18 @@ const maxWritten = 1 << 23
 // are the atoms "fqdn NAME". It returns an error for graphs that no compiler writes:
 // a chain that leads on to a search, or too many ranges or cells to write down.
 func (d *Decoded) Table(root Ref, f model.Family) (*space.Table, error) {
-	return d.table(root, f, maxWritten, indexOf)
+	left := maxWritten
+	return d.table(root, f, &left, indexOf)
 }
 
 // indexOf returns the index of a terminal's decider.
 func indexOf(r Ref) int32 { return int32(r.index()) }
 
-// table is Table with at most so many ranges and cells. rule returns what stands in
-// a cell for the terminal of a decider.
-func (d *Decoded) table(root Ref, f model.Family, most int, rule func(Ref) int32) (*space.Table, error) {
+// table is Table with at most so many ranges and cells, which it takes off. rule
+// returns what stands in a cell for the terminal of a decider.
+func (d *Decoded) table(root Ref, f model.Family, left *int, rule func(Ref) int32) (*space.Table, error) {
 	t := &tabler{
-		Decoded: d, family: f, left: most, rule: rule,
+		Decoded: d, family: f, left: left, rule: rule,
 		known: map[Ref]space.DecisionID{}, firsts: map[Ref]space.DecisionID{}, ifs: map[uint32][]space.Conditional{},
 	}
 	t.table.Family = f
@@ -53,7 +54,7 @@ type tabler struct {
 	known  map[Ref]space.DecisionID
 	firsts map[Ref]space.DecisionID       // of first parts of sequences
 	ifs    map[uint32][]space.Conditional // by chain
-	left   int                            // ranges and cells that may still be written
+	left   *int                           // ranges and cells that may still be written
 	err    error
 }
 
@@ -264,7 +265,7 @@ func (t *tabler) append(d *space.Decision, c space.Cell) {
 
 // spend counts what is written.
 func (t *tabler) spend() {
-	if t.left--; t.left < 0 && t.err == nil {
+	if *t.left--; *t.left < 0 && t.err == nil {
 		t.err = errors.New("it has too many ranges of addresses or ports to write down")
 	}
 }

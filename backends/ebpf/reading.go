@@ -15,7 +15,7 @@ import (
 // rules, default denies and addresses of domain names are those of the manifest. It
 // returns an error where the manifest lacks one of them, and those of [Decoded.Table].
 func (d *Decoded) Reading(m *bundle.Manifest) (*space.Reading, error) {
-	r := &reader{Decoded: d, numbers: map[Ref]int32{}, tables: map[rooted]*space.Table{}}
+	r := &reader{Decoded: d, numbers: map[Ref]int32{}, tables: map[rooted]*space.Table{}, left: 1<<16 + writtenPerWord*len(d.data)/4}
 	r.name(m)
 	r.out.PodScope = Ref(d.at(0, HeaderFlags))&FlagPodScope != 0
 	r.out.Nodes = slices.Clone(d.Tables.NodeAddrs)
@@ -43,9 +43,15 @@ type reader struct {
 	unnamed []bool          // by decider: the manifest lacks it
 	numbers map[Ref]int32   // of terminals: a decider with two verdicts is two
 	tables  map[rooted]*space.Table
+	left    int // ranges and cells that may still be written
 	out     space.Reading
 	err     error // the first
 }
+
+// writtenPerWord bounds the ranges and cells of all tables of a graph by its size: a
+// compiler's come to about one a word, and what a hostile graph's few nodes say again
+// and again would fill memory.
+const writtenPerWord = 16
 
 // rooted is a table: what begins there, by addresses of a family.
 type rooted struct {
@@ -117,7 +123,7 @@ func (r *reader) table(dir model.Direction, local netip.Addr) (*space.Table, err
 	if t := r.tables[key]; t != nil {
 		return t, nil
 	}
-	t, err := r.Decoded.table(root, key.Family, maxWritten, r.number)
+	t, err := r.Decoded.table(root, key.Family, &r.left, r.number)
 	if err != nil {
 		return nil, err
 	}

@@ -278,22 +278,33 @@ func (c *comparer) outcome(x, y *Cell) diffCell {
 		return diffCell{}
 	}
 	p, q := newConditional(x, same), newConditional(y, same)
-	for i := 0; i <= len(p.If); i++ {
-		for j := 0; j <= len(q.If); j++ {
-			var in []model.Atom
-			if i < len(p.If) {
-				in = append(in, p.If[i].Atom)
-			}
-			if j < len(q.If) && !slices.Contains(in, q.If[j].Atom) {
-				in = append(in, q.If[j].Atom)
-			}
-			ra, rb := p.first(in), q.first(in)
-			if k := c.judge(ra, rb); k != Same {
-				return diffCell{kind: k, a: ra, b: rb, in: in}
+	for _, cond := range slices.Concat(p.If, q.If) {
+		if d := c.under(p, q, cond.Atom); d.kind != Same {
+			return d
+		}
+	}
+	// Where each atom alone decides alike on both sides, two do unless the sides have
+	// them in another order.
+	if p.inOrder(q) && q.inOrder(p) {
+		return diffCell{}
+	}
+	for i := range p.If {
+		for j := range q.If {
+			if d := c.under(p, q, p.If[i].Atom, q.If[j].Atom); d.kind != Same {
+				return d
 			}
 		}
 	}
 	return diffCell{}
+}
+
+// under judges two cells for an address in exactly these atoms.
+func (c *comparer) under(p, q *conditional, in ...model.Atom) diffCell {
+	d := diffCell{a: p.first(in), b: q.first(in)}
+	if d.kind = c.judge(d.a, d.b); d.kind != Same {
+		d.in = slices.Clone(in)
+	}
+	return d
 }
 
 // ifPair is a list of conditions of each table, by where it begins: lists are shared.
@@ -336,13 +347,32 @@ func newConditional(c *Cell, without int) *conditional {
 	return p
 }
 
+// place returns where an atom stands, behind all if it is none of them.
+func (p *conditional) place(atom model.Atom) int {
+	if i, ok := p.at[atom]; ok {
+		return i
+	}
+	return len(p.If)
+}
+
+// inOrder reports whether the atoms of p stand in the same order in q.
+func (p *conditional) inOrder(q *conditional) bool {
+	last := 0
+	for i := range p.If {
+		at := q.place(p.If[i].Atom)
+		if at < last {
+			return false
+		}
+		last = at
+	}
+	return true
+}
+
 // first returns the rule that decides for an address in exactly these atoms.
 func (p *conditional) first(in []model.Atom) int32 {
 	first := len(p.If)
 	for _, atom := range in {
-		if i, ok := p.at[atom]; ok {
-			first = min(first, i)
-		}
+		first = min(first, p.place(atom))
 	}
 	if first < len(p.If) {
 		return p.If[first].Rule

@@ -106,6 +106,12 @@ func (h *hooks) attachTCX(index int, s side, p *ebpf.Program) error {
 		o.Anchor = map[side]link.Anchor{ingress: link.Tail(), egress: link.Head()}[s]
 	}
 	l, err := link.AttachTCX(o)
+	if errors.Is(err, unix.EEXIST) {
+		if err := dropUnpinned(index, o.Attach, p); err != nil {
+			return err
+		}
+		l, err = link.AttachTCX(o)
+	}
 	if err != nil {
 		return err
 	}
@@ -114,6 +120,35 @@ func (h *hooks) attachTCX(index int, s side, p *ebpf.Program) error {
 		return err
 	}
 	return l.Pin(path)
+}
+
+// dropUnpinned detaches a program whose pin somebody has removed: the kernel lets go
+// of the link when it comes to it, which can be many seconds later where it saves
+// power (CONFIG_RCU_LAZY).
+func dropUnpinned(index int, at ebpf.AttachType, p *ebpf.Program) error {
+	res, err := link.QueryPrograms(link.QueryOptions{Target: index, Attach: at})
+	if err != nil {
+		return err
+	}
+	for _, x := range res.Programs {
+		id, ok := x.LinkID()
+		if !ok || x.ID != programID(p) {
+			continue
+		}
+		l, err := link.NewFromID(id)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // gone by now
+		}
+		if err != nil {
+			return err
+		}
+		err = l.Detach()
+		l.Close()
+		if err != nil && !errors.Is(err, unix.ENOLINK) {
+			return err
+		}
+	}
+	return nil
 }
 
 // alive reports whether a link still is on its interface: the kernel forgets the
