@@ -2,7 +2,6 @@ package ruleset
 
 import (
 	"encoding/binary"
-	"fmt"
 	"hash/maphash"
 	"slices"
 
@@ -34,9 +33,12 @@ type builder struct {
 	chains   map[portChain]space.DecisionID
 	portMaps map[string][]space.Cell
 	composed map[[2]space.DecisionID]space.DecisionID
-	groups   int
-	behinds  map[groupKey]space.DecisionID
-	joined   map[joinKey][]space.Conditional
+
+	// Where a list has domain names, the rule of a cell is an index in origins.
+	segment int
+	origins []origin
+	marks   map[origin]int32
+	conds   []conditions // by segment; one, of none, in a list without names
 
 	cells, left int // of maxCells and maxWork
 }
@@ -46,14 +48,13 @@ func newBuilder(d *decoder, u use) *builder {
 		d: d, use: u, cells: maxCells, left: maxWork, seed: maphash.MakeSeed(),
 		byHash: map[uint64][]space.DecisionID{}, verdicts: map[command.Verdict]space.DecisionID{},
 		chains: map[portChain]space.DecisionID{}, portMaps: map[string][]space.Cell{},
-		composed: map[[2]space.DecisionID]space.DecisionID{},
-		behinds:  map[groupKey]space.DecisionID{}, joined: map[joinKey][]space.Conditional{},
+		composed: map[[2]space.DecisionID]space.DecisionID{}, marks: map[origin]int32{},
 	}
 }
 
 // whole returns the decision of a rule at every point.
 func (b *builder) whole(rule int32) space.DecisionID {
-	return b.put([]space.Cell{{L4Range: model.AllL4, Rule: rule}}, space.NoDecision)
+	return b.put([]space.Cell{{L4Range: model.AllL4, Rule: b.mark(rule)}}, space.NoDecision)
 }
 
 // growth bounds how many more cells a decision takes over than it has.
@@ -245,154 +246,4 @@ func (b *builder) before(id, rest space.DecisionID) space.DecisionID {
 	}
 	behind.Before = id
 	return b.intern(behind)
-}
-
-// group is domain names that follow one another in a list: at each stretch of
-// the axis those that the packet's address may be one of, in order.
-type group struct {
-	id    int
-	spans []groupSpan // sorted, disjoint
-}
-
-type groupSpan struct {
-	model.L4Range
-	ifs []space.Conditional
-}
-
-type groupKey struct {
-	group int
-	rest  space.DecisionID
-}
-
-type joinKey struct {
-	group, span int
-	below       *space.Conditional // the first of those below, nil for none
-}
-
-// names reads a group.
-func (b *builder) names(steps []step) (*group, error) {
-	type named struct {
-		space.Conditional
-		on model.L4Range
-	}
-	var all []named
-	var ends []model.L4 // where something begins
-	for i := range steps {
-		s := &steps[i]
-		atom, err := b.d.atom(s.set, b.fam)
-		if err != nil {
-			return nil, err
-		}
-		id, err := b.verdict(&s.verdict)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range b.flat(id) {
-			if c.Rule != space.NoRule {
-				all = append(all, named{space.Conditional{Atom: atom, Rule: c.Rule}, c.L4Range})
-				ends = append(ends, c.First, c.Last+1)
-			}
-		}
-	}
-	slices.Sort(ends)
-	ends = slices.Compact(ends)
-	lists := make([][]space.Conditional, len(ends))
-	for _, n := range all {
-		i, _ := slices.BinarySearch(ends, n.on.First)
-		for ; ends[i] <= n.on.Last; i++ {
-			if b.cells--; b.spent() {
-				return nil, errTooMuch
-			}
-			lists[i] = append(lists[i], n.Conditional)
-		}
-	}
-	b.groups++
-	g := &group{id: b.groups}
-	for i, ifs := range lists {
-		if len(ifs) > 0 {
-			g.spans = append(g.spans, groupSpan{model.L4Range{First: ends[i], Last: ends[i+1] - 1}, firsts(ifs)})
-		}
-	}
-	return g, nil
-}
-
-// firsts returns conditions without those whose atom one before them has.
-func firsts(ifs []space.Conditional) []space.Conditional {
-	seen := make(map[model.Atom]bool, len(ifs))
-	return slices.DeleteFunc(ifs, func(c space.Conditional) bool {
-		again := seen[c.Atom]
-		seen[c.Atom] = true
-		return again
-	})
-}
-
-// atom returns the atom of a set of a domain name's addresses.
-func (d *decoder) atom(set string, fam model.Family) (model.Atom, error) {
-	prefix := "~name" + digit(fam) + "_"
-	role := d.role(set)
-	if len(role) > len(prefix) && role[:len(prefix)] == prefix {
-		if domain, ok := d.key.Domains[role[len(prefix):]]; ok {
-			return model.Atom("fqdn " + domain), nil
-		}
-	}
-	return "", fmt.Errorf("set %q holds the addresses of no domain name that is known", set)
-}
-
-// behind returns what a full decision is behind a group: its cells under the
-// condition that the address is of none of the group's names.
-func (b *builder) behind(g *group, rest space.DecisionID) space.DecisionID {
-	if rest == space.NoDecision || b.spent() {
-		return rest
-	}
-	key := groupKey{g.id, rest}
-	if id, ok := b.behinds[key]; ok {
-		return id
-	}
-	d := b.decisions[rest]
-	before := space.NoDecision
-	if d.Before != space.NoDecision {
-		before = b.intern(space.Decision{Before: space.NoDecision, Cells: b.under(g, b.decisions[d.Before].Cells), Else: space.NoDecision})
-	}
-	id := b.intern(space.Decision{Before: before, Cells: b.under(g, d.Cells), Else: b.behind(g, d.Else)})
-	b.behinds[key] = id
-	return id
-}
-
-// under returns cells behind a group.
-func (b *builder) under(g *group, cells []space.Cell) []space.Cell {
-	out := make([]space.Cell, 0, len(cells))
-	for _, c := range cells {
-		i, _ := slices.BinarySearchFunc(g.spans, c.First, func(x groupSpan, at model.L4) int { return int(x.Last) - int(at) })
-		for ; i < len(g.spans) && g.spans[i].First <= c.Last; i++ {
-			s := &g.spans[i]
-			if c.First < s.First {
-				out = appendCell(out, space.Cell{L4Range: model.L4Range{First: c.First, Last: s.First - 1}, Rule: c.Rule, If: c.If})
-				c.First = s.First
-			}
-			last := min(c.Last, s.Last)
-			out = appendCell(out, space.Cell{L4Range: model.L4Range{First: c.First, Last: last}, Rule: c.Rule, If: b.join(g, i, c.If)})
-			c.First = last + 1
-		}
-		if c.First <= c.Last {
-			out = appendCell(out, c)
-		}
-	}
-	b.left -= len(out)
-	return out
-}
-
-// join returns the conditions of a span of a group before those below.
-func (b *builder) join(g *group, span int, below []space.Conditional) []space.Conditional {
-	above := g.spans[span].ifs
-	if len(below) == 0 {
-		return above
-	}
-	key := joinKey{g.id, span, &below[0]}
-	if ifs, ok := b.joined[key]; ok {
-		return ifs
-	}
-	ifs := firsts(slices.Concat(above, below))
-	b.cells -= len(ifs)
-	b.joined[key] = ifs
-	return ifs
 }

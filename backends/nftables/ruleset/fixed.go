@@ -52,23 +52,18 @@ func (d *decoder) readForms(script bool) {
 func (d *decoder) formHead(text, scope, made string) (open []*form) {
 	text, found, _ := cutFound(text, scope, made)
 	names, base, _ := strings.Cut(text, " hook ")
+	hook, number, _ := strings.Cut(base, " priority ")
+	priority, _ := strconv.Atoi(number) // 0 without one
 	for _, name := range strings.Fields(names) {
-		for _, fam := range []string{"4", "6"} {
-			f := &form{}
-			role := strings.Replace(name, "N", fam, 1)
-			if role == name {
-				fam = ""
-			}
-			f.fam = fam
-			if f.hook, text, _ = strings.Cut(base, " priority "); f.hook != "" {
-				f.priority, _ = strconv.Atoi(text)
-			}
+		fams := []string{"4", "6"}
+		if !strings.Contains(name, "N") {
+			fams = []string{""}
+		}
+		for _, fam := range fams {
+			f := &form{fam: fam, hook: hook, priority: priority}
 			open = append(open, f)
 			if found {
-				d.forms[role] = f
-			}
-			if fam == "" {
-				break
+				d.forms[strings.Replace(name, "N", fam, 1)] = f
 			}
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables/command"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
@@ -21,9 +20,13 @@ type listKey struct {
 // of addresses with a verdict.
 type step struct {
 	at      pos
-	set     string
+	set     string          // "" for every address
 	verdict command.Verdict // "" in a map
+	segment int             // how many groups of domain names stand before it
 }
+
+// named reports whether the step asks for a domain name.
+func (s *step) named() bool { return s.set != "" && s.verdict.Kind != "" }
 
 // list returns what the chain of a list decides.
 func (d *decoder) list(name string, dir model.Direction, fam model.Family) (*space.Table, error) {
@@ -54,60 +57,60 @@ func (u use) peer() (tracked, untracked string) {
 }
 
 // list reads the rules of a list from the last to the first: each decides before
-// what is behind it.
+// what is behind it. Domain names decide nothing on the way: they are conditions of
+// all that is decided behind them, which are written down at the end.
 func (b *builder) list(c *chain) (*space.Table, error) {
-	steps, end, err := b.steps(c)
+	steps, err := b.steps(c)
 	if err != nil {
 		return nil, err
 	}
+	if err := b.segments(c, steps); err != nil {
+		return nil, err
+	}
 	all := b.fam.All()
-	ranges := []space.Range{{First: all.Addr(), Last: lastOf(all), Decision: end}}
-	for i := len(steps) - 1; i >= 0; i-- {
+	ranges := []space.Range{{First: all.Addr(), Last: lastOf(all), Decision: space.NoDecision}}
+	for i := range slices.Backward(steps) {
 		s := &steps[i]
-		switch {
-		case s.set == "":
-			id, err := b.verdict(&s.verdict)
-			if err != nil {
-				return nil, b.d.t.fail(c, s.at, "%v", err)
-			}
-			ranges = b.everywhere(ranges, func(rest space.DecisionID) space.DecisionID { return b.then(id, rest) })
-		case s.verdict.Kind == "":
+		if s.named() {
+			continue
+		}
+		b.enter(s.segment)
+		if s.set != "" {
 			own, err := b.mapped(s.set)
 			if err != nil {
 				return nil, b.d.t.fail(c, s.at, "%v", err)
 			}
 			ranges = b.merge(ranges, own)
-		default:
-			first := i
-			for first > 0 && steps[first-1].set != "" && steps[first-1].verdict.Kind != "" {
-				first--
-			}
-			g, err := b.names(steps[first : i+1])
+		} else {
+			id, err := b.everyone(&s.verdict)
 			if err != nil {
 				return nil, b.d.t.fail(c, s.at, "%v", err)
 			}
-			ranges = b.everywhere(ranges, func(rest space.DecisionID) space.DecisionID { return b.behind(g, rest) })
-			i = first
+			ranges = b.everywhere(ranges, func(rest space.DecisionID) space.DecisionID { return b.then(id, rest) })
 		}
 		if b.spent() {
 			return nil, fmt.Errorf("chain %q: %w", c.name, errTooMuch)
 		}
 	}
-	return space.FromRanges(b.fam, ranges, b.decisions), nil
+	decisions, ranges := b.conditions(ranges)
+	if b.spent() {
+		return nil, fmt.Errorf("chain %q: %w", c.name, errTooMuch)
+	}
+	return space.FromRanges(b.fam, ranges, decisions), nil
 }
 
 // errTooMuch is the error of lists that no compiler writes.
 var errTooMuch = errors.New("it has too many distinct decisions to be written down")
 
-// steps returns the steps of a list, and the decision at its end, which holds
-// for every packet. Each step stands twice, for packets with a connection and for
-// those without; they must say the same.
-func (b *builder) steps(c *chain) (steps []step, end space.DecisionID, err error) {
+// steps returns the steps of a list, of which the last ends every packet. Each
+// stands twice, for packets with a connection and for those without; they must say
+// the same.
+func (b *builder) steps(c *chain) (steps []step, err error) {
 	var untracked []step
 	for _, l := range b.d.normal(c) {
 		s, isUntracked, err := b.step(c, &l)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		if s.set != "" {
 			if isUntracked {
@@ -117,14 +120,12 @@ func (b *builder) steps(c *chain) (steps []step, end space.DecisionID, err error
 			}
 			continue
 		}
-		if end, ok, err := b.last(&s); err != nil {
-			return nil, 0, b.d.t.fail(c, l.at, "%v", err)
-		} else if ok {
-			return steps, end, same(b.d, c, steps, untracked)
-		}
 		steps, untracked = append(steps, s), append(untracked, s)
+		if _, _, ok := b.d.verdictID(s.verdict.Target); ok || s.verdict.Kind == "accept" {
+			return steps, same(b.d, c, steps, untracked)
+		}
 	}
-	return nil, 0, fmt.Errorf("chain %q does not end every packet", c.name)
+	return nil, fmt.Errorf("chain %q does not end every packet", c.name)
 }
 
 func same(d *decoder, c *chain, steps, untracked []step) error {
@@ -172,21 +173,13 @@ func (b *builder) step(c *chain, l *line) (s step, untracked bool, err error) {
 	return s, untracked, nil
 }
 
-// last returns the decision of a rule that ends every packet, if it does.
-func (b *builder) last(s *step) (space.DecisionID, bool, error) {
-	v := &s.verdict
+// everyone returns the decision of a rule for every address. Accept is that of a
+// direction of which no policy speaks.
+func (b *builder) everyone(v *command.Verdict) (space.DecisionID, error) {
 	if v.Kind == "accept" {
-		i := b.d.addDecider("", space.Decider{Action: model.Allow})
-		return b.whole(i), true, nil
+		return b.whole(b.d.addDecider("", space.Decider{Action: model.Allow})), nil
 	}
-	if _, _, ok := b.d.verdictID(v.Target); ok && v.Target != "" {
-		id, err := b.verdict(v)
-		return id, true, err
-	}
-	if v.Kind != "jump" {
-		return 0, false, fmt.Errorf("%q has no place in a list", strings.TrimSpace(v.Kind+" "+v.Target))
-	}
-	return 0, false, nil
+	return b.verdict(v)
 }
 
 // mapped returns the elements of a map as sorted, disjoint ranges.

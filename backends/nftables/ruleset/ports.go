@@ -270,6 +270,7 @@ func (b *builder) portVerdict(v *command.Verdict, on model.L4Set) (portLine, err
 		if rule, err = b.d.decider(v.Target, b.use); err != nil {
 			return portLine{}, err
 		}
+		rule = b.mark(rule)
 	}
 	out := portLine{}
 	for _, r := range on {
