@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -19,7 +21,7 @@ import (
 var largest = synth.Sizes{Seed: 1, Nodes: 5_000, Namespaces: 100, Pods: 50_000, Services: 3_000, Policies: 2_000, Rules: 40_000,
 	LongestList: 10_000, Enrolled: 85, Virtual: 10}
 
-// tenth is one of a tenth of the pods, on as many nodes less, under a tenth of the policies.
+// tenth has a tenth of its nodes, pods and Services, and as many policies.
 var tenth = synth.Sizes{Seed: 1, Nodes: 500, Namespaces: 100, Pods: 5_000, Services: 300, Policies: 2_000, Rules: 40_000,
 	LongestList: 10_000, Enrolled: 85, Virtual: 10}
 
@@ -166,4 +168,65 @@ func cpuSeconds() float64 {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// BenchmarkCompileProcess measures whole processes that compile one node and all
+// nodes of the largest cluster and of one with a tenth of its pods, from the compact
+// inventory. Besides the time it reports the CPU time of one process (cpu-sec), the
+// most memory that one held (peak-MB) and the size of what it wrote (output-MB).
+func BenchmarkCompileProcess(b *testing.B) {
+	bin := buildCommand(b)
+	for _, cluster := range []struct {
+		name  string
+		sizes synth.Sizes
+	}{{"50000", largest}, {"5000", tenth}} {
+		dir, _ := clusterFiles(b, cluster.sizes)
+		in, err := compiler.Load(b.Context(), compiler.LoadOptions{Inventory: []string{filepath.Join(dir, "cluster.tpi")}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		node := in.Inventory.Nodes[0].Name
+		for _, backend := range backendNames {
+			args := []string{"compile", filepath.Join(dir, "policies"), "-i", filepath.Join(dir, "cluster.tpi"), "--backend", backend, "--allow-unresolved"}
+			out := filepath.Join(dir, "out")
+			b.Run(cluster.name+"/"+backend+"/node", func(b *testing.B) {
+				measureProcess(b, bin, out, append(args, "--node", node, "-o", out))
+			})
+			b.Run(cluster.name+"/"+backend+"/all", func(b *testing.B) {
+				measureProcess(b, bin, out, append(args, "--all", "--out-dir", out))
+			})
+		}
+	}
+}
+
+// measureProcess runs a command that writes to out, which it removes before each time.
+func measureProcess(b *testing.B, bin, out string, args []string) {
+	var cpu float64
+	var peak int64
+	for b.Loop() {
+		b.StopTimer()
+		if err := os.RemoveAll(out); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		cmd := exec.Command(bin, args...)
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+		cpu += (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+		peak = max(peak, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // kB (getrusage(2))
+	}
+	var size int64
+	filepath.WalkDir(out, func(_ string, d fs.DirEntry, err error) error {
+		if info, infoErr := d.Info(); err == nil && infoErr == nil && info.Mode().IsRegular() {
+			size += info.Size()
+		}
+		return nil
+	})
+	b.ReportMetric(cpu/float64(b.N), "cpu-sec")
+	b.ReportMetric(float64(peak)/1000, "peak-MB")
+	b.ReportMetric(float64(size)/1e6, "output-MB")
+	if err := os.RemoveAll(out); err != nil {
+		b.Fatal(err)
+	}
 }
