@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -106,6 +107,7 @@ type Compiler struct {
 	shared   *shared
 	nodes    map[string]*model.Node
 	podsOn   map[string][]*model.Pod // by node, in inventory order
+	names    func() []string         // nodeNames, found once
 }
 
 // NewCompiler indexes in. o.Target does not count.
@@ -118,6 +120,7 @@ func NewCompiler(in *Input, o CompileOptions) *Compiler {
 		nodes:    make(map[string]*model.Node, len(in.Inventory.Nodes)),
 		podsOn:   map[string][]*model.Pod{},
 	}
+	c.names = sync.OnceValue(c.nodeNames)
 	c.shared = newShared(in.Policies, c.resolver, o)
 	for _, n := range in.Inventory.Nodes {
 		c.nodes[n.Name] = n

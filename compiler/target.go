@@ -31,7 +31,9 @@ func (e *UnknownTarget) Error() string {
 
 // Nodes returns the nodes that the inventory holds, sorted: those with a Node
 // object and those that a pod runs on.
-func (c *Compiler) Nodes() []string {
+func (c *Compiler) Nodes() []string { return slices.Clone(c.names()) }
+
+func (c *Compiler) nodeNames() []string {
 	names := slices.AppendSeq(slices.Collect(maps.Keys(c.nodes)), maps.Keys(c.podsOn))
 	slices.Sort(names)
 	return slices.Compact(names)

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"sync"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -48,6 +49,11 @@ func (c *Compiler) Update(in *Input) (*Compiler, *Touched) {
 		next.index = NewPolicyIndex(in.Policies)
 		u.touched.All = true
 	}
+	next.names = sync.OnceValue(next.nodeNames)
+	if u.sameNodes {
+		names := c.names()
+		next.names = func() []string { return names }
+	}
 	next.shared = u.meanings(in.Policies)
 	return next, u.touched
 }
@@ -62,9 +68,10 @@ type update struct {
 	services  change[*model.Service]
 	endpoints change[*model.Endpoints]
 
-	resolver *Resolver
-	fresh    bool             // the resolver was made from nothing
-	stale    map[peerKey]bool // peers that have other addresses, or another problem, than before
+	sameNodes bool // as before, by name
+	resolver  *Resolver
+	fresh     bool             // the resolver was made from nothing
+	stale     map[peerKey]bool // peers that have other addresses, or another problem, than before
 }
 
 // change is how two slices differ.
@@ -265,7 +272,9 @@ func (u *update) resolveAgain(affected func(*knownPeer) bool) {
 
 // placements brings up to date which nodes there are and which pods they run.
 func (u *update) placements(next *Compiler) {
+	u.sameNodes = true
 	if nodes := changeOf(u.was.Nodes, u.inv.Nodes); !nodes.none() {
+		u.sameNodes = false
 		next.nodes = make(map[string]*model.Node, len(u.inv.Nodes))
 		for _, n := range u.inv.Nodes {
 			next.nodes[n.Name] = n
@@ -282,7 +291,9 @@ func (u *update) placements(next *Compiler) {
 		changed[p.NodeName], u.touched.nodes[p.NodeName] = true, true
 	}
 	delete(changed, "")
+	before := len(next.podsOn)
 	for node := range changed {
+		u.sameNodes = u.sameNodes && next.podsOn[node] != nil
 		delete(next.podsOn, node)
 	}
 	for _, p := range u.inv.Pods {
@@ -290,6 +301,7 @@ func (u *update) placements(next *Compiler) {
 			next.podsOn[p.NodeName] = append(next.podsOn[p.NodeName], p)
 		}
 	}
+	u.sameNodes = u.sameNodes && len(next.podsOn) == before
 }
 
 // meanings takes over what policies and classes say where they say the same.

@@ -156,8 +156,12 @@ func (e *Entry) append(text []byte) []byte {
 
 // appendString appends s as a JSON string.
 func appendString(text []byte, s string) []byte {
-	plain := func(r rune) bool { return ' ' <= r && r <= '~' && r != '"' && r != '\\' }
-	if strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+	plain := true
+	for i := range len(s) {
+		c := s[i]
+		plain = plain && ' ' <= c && c <= '~' && c != '"' && c != '\\'
+	}
+	if plain {
 		return append(append(append(text, '"'), s...), '"')
 	}
 	var b bytes.Buffer

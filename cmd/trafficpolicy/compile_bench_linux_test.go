@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/synth"
@@ -17,7 +21,7 @@ import (
 var largest = synth.Sizes{Seed: 1, Nodes: 5_000, Namespaces: 100, Pods: 50_000, Services: 3_000, Policies: 2_000, Rules: 40_000,
 	LongestList: 10_000, Enrolled: 85, Virtual: 10}
 
-// tenth is one of a tenth of the pods, on as many nodes less, under a tenth of the policies.
+// tenth has a tenth of its nodes, pods and Services, and as many policies.
 var tenth = synth.Sizes{Seed: 1, Nodes: 500, Namespaces: 100, Pods: 5_000, Services: 300, Policies: 2_000, Rules: 40_000,
 	LongestList: 10_000, Enrolled: 85, Virtual: 10}
 
@@ -84,56 +88,10 @@ func podOf(b *testing.B, fleet *synth.Fleet) map[string]any {
 	return nil
 }
 
-// alonePod returns pod without labels that rules look for, in the namespace where
-// it touches the fewest nodes: those of policies that name the whole namespace.
-func alonePod(b *testing.B, dir, file string, pod map[string]any) []byte {
-	b.Helper()
-	cache, err := compiler.NewInputCache(compiler.LoadOptions{
-		Policies: []string{filepath.Join(dir, "policies")}, Inventory: []string{filepath.Join(dir, "cluster.tpi"), filepath.Join(dir, "pods")},
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	load := func() *compiler.Input {
-		in, _, err := cache.Load(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		return in
-	}
-	in := load()
-	c := compiler.NewCompiler(in, compiler.CompileOptions{AllowUnresolved: true})
-	for _, n := range c.Nodes() {
-		if _, err := c.Compile(b.Context(), compiler.Target{Node: n}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	var best []byte
-	fewest := len(in.Inventory.Nodes)
-	meta := pod["metadata"].(map[string]any)
-	meta["labels"] = map[string]any{"app": "added"}
-	for _, ns := range in.Inventory.Namespaces {
-		meta["namespace"] = ns.Name
-		text, err := json.Marshal(pod)
-		if err != nil {
-			b.Fatal(err)
-		}
-		putBytes(b, file, text)
-		next, touched := c.Update(load())
-		if n := len(touched.Nodes()); !touched.All && n < fewest {
-			best, fewest = text, n
-		}
-		if c = next; fewest == 1 {
-			break
-		}
-	}
-	return best
-}
-
 // BenchmarkWatchPod adds a pod to the largest cluster and takes it away again: from
-// reading its file to the bundles written. "alone" is in no set that rules name, if
-// there is such a namespace, "peer" of a workload that they do. Besides the time it reports the bundles written
-// each time. Pods have a file of their own beside that of all others.
+// reading its file to the bundles written. "alone" is in a namespace that no rule
+// names, "peer" of a workload that rules do. Besides the time it reports the bundles written
+// and the CPU time (cpu-ms) of each. Pods have a file of their own beside that of all others.
 func BenchmarkWatchPod(b *testing.B) {
 	dir, fleet := clusterFiles(b, largest)
 	pod := podOf(b, fleet)
@@ -142,8 +100,18 @@ func BenchmarkWatchPod(b *testing.B) {
 		b.Fatal(err)
 	}
 	added := filepath.Join(dir, "pods", "added.json")
-	putBytes(b, filepath.Join(dir, "pods", "none.yaml"), nil)
-	alone := alonePod(b, dir, added, pod)
+	meta := pod["metadata"].(map[string]any)
+	meta["namespace"], meta["name"] = "quiet", "first"
+	first, err := json.Marshal(pod)
+	if err != nil {
+		b.Fatal(err)
+	}
+	putBytes(b, filepath.Join(dir, "pods", "first.json"), bytes.ReplaceAll(first, []byte("10.255.255.1"), []byte("10.255.255.2")))
+	meta["name"] = "added"
+	alone, err := json.Marshal(pod)
+	if err != nil {
+		b.Fatal(err)
+	}
 	for _, backend := range backendNames {
 		b.Run(backend, func(b *testing.B) {
 			c := &command{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Getenv: os.Getenv}
@@ -167,7 +135,7 @@ func BenchmarkWatchPod(b *testing.B) {
 				text []byte
 			}{{"alone", alone}, {"peer", peer}} {
 				b.Run(input.name, func(b *testing.B) {
-					written := 0
+					written, cpu := 0, 0.0
 					for b.Loop() {
 						b.StopTimer()
 						if err := os.Remove(added); err != nil && !os.IsNotExist(err) {
@@ -177,15 +145,88 @@ func BenchmarkWatchPod(b *testing.B) {
 							b.Fatal(err)
 						}
 						putBytes(b, added, input.text)
+						before := cpuSeconds()
 						b.StartTimer()
 						if err := s.step(b.Context()); err != nil {
 							b.Fatal(err)
 						}
+						cpu += cpuSeconds() - before
 						written += s.written
 					}
 					b.ReportMetric(float64(written)/float64(b.N), "bundles")
+					b.ReportMetric(1000*cpu/float64(b.N), "cpu-ms")
 				})
 			}
 		})
+	}
+}
+
+// cpuSeconds returns the CPU time that this process has had.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// BenchmarkCompileProcess measures whole processes that compile one node and all
+// nodes of the largest cluster and of one with a tenth of its pods, from the compact
+// inventory. Besides the time it reports the CPU time of one process (cpu-sec), the
+// most memory that one held (peak-MB) and the size of what it wrote (output-MB).
+func BenchmarkCompileProcess(b *testing.B) {
+	bin := buildCommand(b)
+	for _, cluster := range []struct {
+		name  string
+		sizes synth.Sizes
+	}{{"50000", largest}, {"5000", tenth}} {
+		dir, _ := clusterFiles(b, cluster.sizes)
+		in, err := compiler.Load(b.Context(), compiler.LoadOptions{Inventory: []string{filepath.Join(dir, "cluster.tpi")}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		node := in.Inventory.Nodes[0].Name
+		for _, backend := range backendNames {
+			args := []string{"compile", filepath.Join(dir, "policies"), "-i", filepath.Join(dir, "cluster.tpi"), "--backend", backend, "--allow-unresolved"}
+			out := filepath.Join(dir, "out")
+			b.Run(cluster.name+"/"+backend+"/node", func(b *testing.B) {
+				measureProcess(b, bin, out, append(args, "--node", node, "-o", out))
+			})
+			b.Run(cluster.name+"/"+backend+"/all", func(b *testing.B) {
+				measureProcess(b, bin, out, append(args, "--all", "--out-dir", out))
+			})
+		}
+	}
+}
+
+// measureProcess runs a command that writes to out, which it removes before each time.
+func measureProcess(b *testing.B, bin, out string, args []string) {
+	var cpu float64
+	var peak int64
+	for b.Loop() {
+		b.StopTimer()
+		if err := os.RemoveAll(out); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		cmd := exec.Command(bin, args...)
+		if err := cmd.Run(); err != nil {
+			b.Fatal(err)
+		}
+		cpu += (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+		peak = max(peak, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) // kB (getrusage(2))
+	}
+	var size int64
+	filepath.WalkDir(out, func(_ string, d fs.DirEntry, err error) error {
+		if info, infoErr := d.Info(); err == nil && infoErr == nil && info.Mode().IsRegular() {
+			size += info.Size()
+		}
+		return nil
+	})
+	b.ReportMetric(cpu/float64(b.N), "cpu-sec")
+	b.ReportMetric(float64(peak)/1000, "peak-MB")
+	b.ReportMetric(float64(size)/1e6, "output-MB")
+	if err := os.RemoveAll(out); err != nil {
+		b.Fatal(err)
 	}
 }
