@@ -39,7 +39,7 @@ func newConditions(list *model.RuleList) (*conditions, error) {
 				continue
 			}
 			for _, r := range list.Rules[i].L4 {
-				members = append(members, member{Conditional{p.Atom, int32(i)}, c.span(r)})
+				members = append(members, member{Conditional{Atom: p.Atom, Rule: int32(i)}, c.span(r)})
 			}
 		}
 	}

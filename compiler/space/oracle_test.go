@@ -20,7 +20,7 @@ func firstMatch(list *model.RuleList, a netip.Addr, x model.L4) (rule int32, con
 			switch {
 			case p.Atom != "" && !seen[p.Atom]:
 				seen[p.Atom] = true
-				mine = append(mine, Conditional{p.Atom, int32(i)})
+				mine = append(mine, Conditional{Atom: p.Atom, Rule: int32(i)})
 			case p.Atom == "":
 				for _, prefix := range p.Prefixes {
 					if prefix.Contains(a) {
