@@ -143,7 +143,7 @@ func (p *plainParser) list(depth int) *yaml.Node {
 		case p.isEntry():
 			return p.fail()
 		case p.isKey() > 0:
-			p.add(p.mapping(depth+1))
+			p.add(p.mapping(depth + 1))
 		default:
 			p.add(p.value(indent))
 		}
