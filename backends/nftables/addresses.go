@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -44,11 +45,20 @@ func (e *emitter) selfSet(f fam) {
 // timeout; what a node learns later may.
 func (e *emitter) nameSet(domain string, addrs []netip.Addr, f fam) {
 	name := nameSetName(domain, f)
-	e.out.set("set", name, "type "+f.addrType+"; size 65535; flags timeout;")
+	e.out.set("set", name, fmt.Sprintf("type %s; size %d; flags timeout;", f.addrType, NameSetSize))
 	e.out.add(name, ofFamily(addrs, f))
 }
 
-func nameSetName(domain string, f fam) string { return gen("name%s_%s", f.n, bundle.ID(domain)) }
+// NameSetSize is how many addresses of a family a domain name can have.
+const NameSetSize = 65535
+
+func nameSetName(domain string, f fam) string { return NameSet(genPrefix, bundle.ID(domain), f.Family) }
+
+// NameSet returns the name of the set that holds the addresses of the domain name with
+// that id, in the generation whose objects' names begin with prefix.
+func NameSet(prefix, id string, f model.Family) string {
+	return prefix + "name" + fams[f].n + "_" + id
+}
 
 // domainOf returns the domain name that an atom stands for.
 func domainOf(a model.Atom) (string, bool) { return strings.CutPrefix(string(a), "fqdn ") }

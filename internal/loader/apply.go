@@ -22,6 +22,8 @@ type ApplyOptions struct {
 	// DryRun checks everything, the kernel's own checks included, and changes
 	// nothing.
 	DryRun bool
+	// force loads the generation also where it is in force.
+	force bool
 }
 
 // Result says what an apply did, or with DryRun would do.
@@ -56,11 +58,11 @@ func (l *Loader) maxSequence(m *bundle.Manifest) (uint64, error) {
 	if l.folder == nil || l.state().Current != nil {
 		return l.state().MaxSequence, nil
 	}
-	s, _, err := l.folder.Earlier(string(m.Scope), m.Name)
-	if s == nil || err != nil {
+	p, err := l.folder.Earlier(string(m.Scope), m.Name)
+	if p == nil || err != nil {
 		return l.state().MaxSequence, err
 	}
-	return max(s.MaxSequence, l.state().MaxSequence), nil
+	return max(p.State.MaxSequence, l.state().MaxSequence), nil
 }
 
 // put puts a bundle in force. before, if not nil, is the record to be remembered
@@ -73,6 +75,11 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	places, err := l.target(b, o)
 	if err != nil {
 		return nil, err
+	}
+	if !o.DryRun {
+		if err := l.adopt(b); err != nil {
+			return nil, err
+		}
 	}
 	c, res, err := l.compare(ctx, k, b, o, places)
 	if err != nil {
@@ -106,7 +113,7 @@ func (l *Loader) compare(ctx context.Context, k Kernel, b *Bundle, o ApplyOption
 		Apply: 1, Backend: m.Backend, Scope: string(m.Scope), Name: m.Name, Generation: m.Generation,
 		Sequence: m.Sequence, Bundle: digest(b.data), Applied: l.now(), Options: o.Options, Interfaces: place.Interfaces(places),
 	}
-	c := &Change{Bundle: b, Record: r, Places: places, Load: true}
+	c := &Change{Bundle: b, Record: r, Places: places, Learned: l.known(), Load: true}
 	res := &Result{Record: r, Places: places, Changed: true}
 	if current != nil {
 		r.Apply = current.Apply + 1
@@ -117,7 +124,7 @@ func (l *Loader) compare(ctx context.Context, k Kernel, b *Bundle, o ApplyOption
 				return nil, nil, err
 			}
 			if current.Generation == m.Generation {
-				c.Load = len(res.Drift) > 0 || !sameObjects(current, r)
+				c.Load = o.force || len(res.Drift) > 0 || !sameObjects(current, r)
 				res.Changed = c.Load || !sameRecord(current, r)
 			}
 		}

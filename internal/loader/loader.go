@@ -40,6 +40,7 @@ type Loader struct {
 	kernels  map[string]Kernel  // those in use, by name of the backend
 	folder   *state.Folder      // nil where nothing was ever applied
 	read     map[string]*Bundle // stored bundles by digest
+	learned  Known              // of folder; nil until it is read
 	now      func() time.Time
 }
 
@@ -185,5 +186,5 @@ func (l *Loader) applied(r *state.Record, backend string) *Applied {
 	if r == nil || r.Backend != backend {
 		return nil
 	}
-	return &Applied{r, func() (*Bundle, error) { return l.bundleOf(r) }}
+	return &Applied{r, func() (*Bundle, error) { return l.bundleOf(r) }, l.known()}
 }

@@ -41,17 +41,16 @@ func (l *Loader) last(node string) (*Bundle, *state.Record, error) {
 		b, err := l.bundleOf(r)
 		return b, r, err
 	}
-	var s *state.State
-	var data []byte
+	var p *state.Past
 	if l.folder != nil {
 		var err error
-		if s, data, err = l.folder.Earlier("node", node); err != nil {
+		if p, err = l.folder.Earlier("node", node); err != nil {
 			return nil, nil, err
 		}
 	}
-	if s == nil {
+	if p == nil {
 		return nil, nil, fmt.Errorf("no bundle was ever in force for node %q", node)
 	}
-	b, err := l.backends.stored(data, nil)
-	return b, s.Current, err
+	b, err := l.backends.stored(p.Bundle, nil)
+	return b, p.State.Current, err
 }

@@ -40,7 +40,7 @@ func (k *kernel) Plan(ctx context.Context, c *loader.Change) (loader.Plan, error
 		c.Record.Prefix = freePrefix(b.prefix, objects)
 		b = b.rename(c.Record.Prefix)
 		p.skeleton = b.skeleton + bridgeSkeleton(b) + limitSkeleton(c.Record)
-		p.objects = b.objects + nodeAddrScript(b, c.Record.Options.NodeAddrs)
+		p.objects = b.objects + nodeAddrScript(b, c.Record.Options.NodeAddrs) + learnedScript(b.prefix, c.Bundle, c.Learned)
 	}
 	p.dispatch = dispatchScript(b, c.Record, objects)
 	return p, nil
