@@ -31,6 +31,7 @@ var allowed = []struct {
 	{"backends/nftables/load", []string{"model", "backends/nftables", "backends/bundle", "internal/conntrack", "internal/loader", "internal/place", "internal/state"}},
 	{"internal/loader", []string{"model", "backends/bundle", "internal/learned", "internal/netns", "internal/place", "internal/state"}},
 	{"internal/place", []string{"model", "internal/state"}},
+	{"internal/names", []string{"compiler"}},
 	{"internal/state", nil},
 	{"internal/netns", nil},
 	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
@@ -57,6 +58,7 @@ var forbidden = []struct{ from, to, why string }{
 	{"cmd/trafficpolicy", "github.com/vishvananda/netlink", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "github.com/mdlayher/netlink", "the compiler needs no kernel"},
 	{"cmd/trafficpolicy", "net/http", "the compiler needs no network"},
+	{"cmd/trafficpolicy", "internal/names", "the compiler needs no network"},
 }
 
 type pkg struct {
