@@ -87,6 +87,17 @@ func Read(r io.Reader) (*Bundle, error) {
 	return b, nil
 }
 
+// ReadManifest reads a bundle up to the end of its manifest, which it checks by itself:
+// whether the files are what it says, only Read knows. Errors are of type *Error.
+func ReadManifest(r io.Reader) (*Manifest, error) {
+	in := &source{r: r}
+	text, err := readManifest(in, tar.NewReader(in))
+	if err != nil {
+		return nil, err
+	}
+	return decodeManifest(text)
+}
+
 func readManifest(in *source, tr *tar.Reader) ([]byte, error) {
 	h, err := tr.Next()
 	switch {

@@ -77,3 +77,6 @@ func (t *Tables) encode() ([]byte, error) {
 	}
 	return b.Bytes(), nil
 }
+
+// NodeAddrs returns the addresses of the node.
+func (g *Graph) NodeAddrs() []netip.Addr { return g.Tables.NodeAddrs }

@@ -37,6 +37,7 @@ var allowed = []struct {
 	{"backends/ebpf", []string{"model", "compiler", "compiler/space", "backends/bundle"}},
 	{"backends/ebpf/bpf", nil},
 	{"backends/ebpf/load", []string{"model", "backends/ebpf", "backends/ebpf/bpf", "backends/bundle", "internal/conntrack", "internal/loader", "internal/place", "internal/state"}},
+	{"internal/agent", []string{"backends/bundle", "internal/learned", "internal/loader", "internal/names", "internal/place", "internal/state", "internal/version"}},
 	{"internal/conntrack", []string{"model"}},
 	{"internal/learned", nil},
 	{"internal/edit", nil},

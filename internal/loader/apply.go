@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
+
+// ErrSequence says that a bundle is older than one that was in force.
+var ErrSequence = errors.New("refusing to go back")
 
 // ApplyOptions are the switches of the apply command.
 type ApplyOptions struct {
@@ -36,6 +40,9 @@ type Result struct {
 	// flags recorded.
 	Loaded bool
 	Drift  []string // what was mended
+	// Unattached are the pods whose traffic the backend's hooks on interfaces do not see,
+	// where it has such, and why.
+	Unattached []PodStatus
 }
 
 // Apply puts a bundle in force. Whatever fails up to the switch leaves the
@@ -47,7 +54,7 @@ func (l *Loader) Apply(ctx context.Context, b *Bundle, o ApplyOptions) (*Result,
 	}
 	inForce := l.state().Current != nil && l.state().Current.Generation == b.Manifest.Generation
 	if b.Manifest.Sequence < most && !inForce {
-		return nil, fmt.Errorf("bundle has sequence %d and one with %d was in force already: refusing to go back (tploader rollback does)", b.Manifest.Sequence, most)
+		return nil, fmt.Errorf("bundle has sequence %d and one with %d was in force already: %w (tploader rollback does)", b.Manifest.Sequence, most, ErrSequence)
 	}
 	return l.put(ctx, b, o, nil)
 }
@@ -87,6 +94,9 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	}
 	if !res.Changed {
 		res.Record = l.state().Current
+	}
+	res.Unattached = unattached(podStatus(b, places, res.Record.Interfaces))
+	if !res.Changed {
 		return res, nil
 	}
 	p, err := k.Plan(ctx, c)
@@ -100,6 +110,7 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	if err != nil {
 		return nil, err
 	}
+	l.cache.get(c.Record.Bundle, func() (*Bundle, error) { return b, nil })
 	return res, l.carryOut(ctx, k, c, p, next)
 }
 

@@ -5,6 +5,7 @@ package loader
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -75,6 +76,14 @@ func (bs Backends) stored(data []byte, err error) (*Bundle, error) {
 		return nil, fmt.Errorf("stored %w", err)
 	}
 	return b, nil
+}
+
+// NodeAddrs returns the addresses of the node that the bundle has.
+func (b *Bundle) NodeAddrs() []netip.Addr {
+	if p, ok := b.Payload.(interface{ NodeAddrs() []netip.Addr }); ok {
+		return p.NodeAddrs()
+	}
+	return nil
 }
 
 // places returns the pods as discovery wants them.

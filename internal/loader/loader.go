@@ -26,6 +26,8 @@ type OpenOptions struct {
 	Damaged bool
 	// Bundle, if not nil, is to be applied: its backend must be usable.
 	Bundle *Bundle
+	// Cache, if not nil, has bundles that earlier Loaders have read.
+	Cache *Cache
 	// Log, if not nil, gets progress and warnings, one line each.
 	Log func(format string, args ...any)
 }
@@ -37,10 +39,10 @@ const lockWait = time.Minute
 type Loader struct {
 	backends Backends
 	space    *Space
-	kernels  map[string]Kernel  // those in use, by name of the backend
-	folder   *state.Folder      // nil where nothing was ever applied
-	read     map[string]*Bundle // stored bundles by digest
-	learned  Known              // of folder; nil until it is read
+	kernels  map[string]Kernel // those in use, by name of the backend
+	folder   *state.Folder     // nil where nothing was ever applied
+	cache    *Cache
+	learned  Known // of folder; nil until it is read
 	now      func() time.Time
 }
 
@@ -56,8 +58,11 @@ func (bs Backends) Open(ctx context.Context, o OpenOptions) (*Loader, error) {
 		return nil, err
 	}
 	l := &Loader{
-		backends: bs, space: space, kernels: map[string]Kernel{}, read: map[string]*Bundle{},
+		backends: bs, space: space, kernels: map[string]Kernel{}, cache: o.Cache,
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Second) },
+	}
+	if l.cache == nil {
+		l.cache = NewCache()
 	}
 	if o.Bundle != nil {
 		if _, err := l.kernel(ctx, o.Bundle.Manifest.Backend); err != nil {
@@ -170,14 +175,19 @@ func (l *Loader) Current() (*Bundle, error) {
 
 // bundleOf returns the stored bundle of a record.
 func (l *Loader) bundleOf(r *state.Record) (*Bundle, error) {
-	if b := l.read[r.Bundle]; b != nil {
-		return b, nil
+	return l.cache.get(r.Bundle, func() (*Bundle, error) { return l.backends.stored(l.folder.Bundle(r)) })
+}
+
+// Record returns what is in force, nil if nothing is.
+func (l *Loader) Record() *state.Record { return l.state().Current }
+
+// Agent takes, or keeps, the lock that one agent at a time has in a network namespace; see
+// [state.Folder.Agent]. It returns ErrNothing where nothing was ever applied.
+func (l *Loader) Agent(held *os.File) (*os.File, error) {
+	if l.folder == nil {
+		return nil, ErrNothing
 	}
-	b, err := l.backends.stored(l.folder.Bundle(r))
-	if err == nil {
-		l.read[r.Bundle] = b
-	}
-	return b, err
+	return l.folder.Agent(held)
 }
 
 // applied returns a record with its bundle, nil for nil and for one of another

@@ -36,6 +36,12 @@ func (l *Loader) Again(ctx context.Context, node string, dryRun bool) (*Result, 
 	return l.put(ctx, b, ApplyOptions{Options: r.Options, Node: r.Name, DryRun: dryRun}, nil)
 }
 
+// HasLast reports whether Again has something to apply.
+func (l *Loader) HasLast(node string) bool {
+	_, _, err := l.last(node)
+	return err == nil
+}
+
 func (l *Loader) last(node string) (*Bundle, *state.Record, error) {
 	if r := l.state().Current; r != nil {
 		b, err := l.bundleOf(r)

@@ -167,6 +167,11 @@ func (l *Loader) findPods(s *Status, r *state.Record) error {
 	return nil
 }
 
+// unattached returns those of the pods that are not attached.
+func unattached(pods []PodStatus) []PodStatus {
+	return slices.DeleteFunc(pods, func(p PodStatus) bool { return p.Attached })
+}
+
 // interfaceNames returns the names of the namespace's interfaces.
 func interfaceNames() (map[string]bool, error) {
 	all, err := net.Interfaces()

@@ -16,7 +16,8 @@ const (
 	stateFile   = "state.json"
 	nextFile    = "next.json"    // what stateFile will be once the kernel has switched
 	learnedFile = "learned.json" // addresses of domain names that the kernel is to hold
-	memoryFile  = "names.json"   // what the agent remembers of them
+	memoryFile  = "agent.json"   // what the agent remembers
+	agentLock   = "agent.lock"   // which one agent at a time holds
 )
 
 // Key names the folder of one network namespace.
@@ -142,7 +143,7 @@ func (f *Folder) set(name string, data []byte) error {
 // clean removes what no state mentions. What cannot be removed now is tried
 // again next time.
 func (f *Folder) clean() {
-	keep := map[string]bool{stateFile: true, nextFile: true, learnedFile: true, memoryFile: true}
+	keep := map[string]bool{stateFile: true, nextFile: true, learnedFile: true, memoryFile: true, agentLock: true}
 	for _, s := range []*State{f.State, f.Next} {
 		if s == nil {
 			continue

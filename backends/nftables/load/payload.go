@@ -4,6 +4,7 @@ package load
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -66,4 +67,24 @@ func (b *payload) rename(prefix string) *payload {
 		q.pods[i] = p
 	}
 	return &q
+}
+
+// NodeAddrs returns the elements of the sets of the node's addresses.
+func (b *payload) NodeAddrs() []netip.Addr {
+	var addrs []netip.Addr
+	for _, set := range b.nodeSets {
+		head := "add element " + nftables.Table + " " + set + " { "
+		for line := range strings.Lines(b.objects) {
+			elements, ok := strings.CutPrefix(strings.TrimSuffix(line, " }\n"), head)
+			if !ok {
+				continue
+			}
+			for _, e := range strings.Split(elements, ", ") {
+				if a, err := netip.ParseAddr(e); err == nil {
+					addrs = append(addrs, a)
+				}
+			}
+		}
+	}
+	return addrs
 }

@@ -1,0 +1,220 @@
+//go:build linux
+
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/learned"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
+	"github.com/trafficpolicy/trafficpolicy/internal/names"
+)
+
+// additive is what names meant before a restart. Until each was asked for, what an
+// earlier agent had enforced stays beside what this one knows, so that no connection is
+// cut because the agent was away for longer than an address would have been kept.
+type additive struct {
+	mu     sync.Mutex
+	before learned.Known // nil when it is over
+}
+
+// with returns what is known and, as long as that stays, what was before.
+func (d *additive) with(known learned.Known) learned.Known {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.before) == 0 {
+		return known
+	}
+	all := make(learned.Known, len(known))
+	for name, addrs := range known {
+		all[name] = learned.Sorted(slices.Concat(addrs, d.before[name]))
+	}
+	return all
+}
+
+func (d *additive) set(before learned.Known) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.before = before
+}
+
+// settle ends what is additive once every name that there was at the start has been
+// asked for.
+func (a *Agent) settle(ctx context.Context) {
+	wait, cancel := context.WithTimeout(ctx, settleMost)
+	defer cancel()
+	var all []string
+	for name := range a.names.Current() {
+		all = append(all, name)
+	}
+	a.names.Settle(wait, all...)
+	if ctx.Err() != nil {
+		return
+	}
+	a.additive.set(nil)
+	a.names.Resync()
+}
+
+// enforce has the backend hold what is known of names.
+func (a *Agent) enforce(ctx context.Context, k names.Known) error {
+	changed := []string{}
+	for _, c := range k.Changes {
+		changed = append(changed, c.Name)
+	}
+	if k.Whole {
+		changed = nil
+	}
+	return a.with(ctx, false, func(l *loader.Loader) error {
+		if l.Record() == nil {
+			return nil // what is applied next has its names asked for
+		}
+		return l.Learn(ctx, a.additive.with(k.Addrs), changed)
+	})
+}
+
+// inUse returns those of the addresses that connections of pods are with.
+func (a *Agent) inUse(ctx context.Context, addrs []netip.Addr) (used []netip.Addr, err error) {
+	err = a.with(ctx, false, func(l *loader.Loader) error {
+		used, err = l.InUse(ctx, addrs)
+		return err
+	})
+	return used, err
+}
+
+// follow sets the names of the bundle in force, where that is another record than before.
+func (a *Agent) follow(l *loader.Loader) error {
+	r := l.Record()
+	if r == nil || r.Apply == a.applied {
+		return nil
+	}
+	b, err := l.Current()
+	if err != nil {
+		return err
+	}
+	a.health.setNames(len(b.Manifest.Names))
+	if a.names == nil {
+		a.applied = r.Apply
+		if n := len(b.Manifest.Names); n > 0 {
+			a.warn(fmt.Errorf("%d domain names of the bundle are not kept: %w", n, a.o.NoResolver))
+		}
+		return nil
+	}
+	refused, err := a.refused(b, r.Options.NodeAddrs)
+	if err != nil {
+		return err
+	}
+	list := make([]names.Name, len(b.Manifest.Names))
+	for i, n := range b.Manifest.Names {
+		list[i] = names.Name{Name: n.Name, Static: n.Addrs}
+	}
+	a.names.SetRefused(refused)
+	if err := a.names.SetNames(list); err != nil {
+		return fmt.Errorf("names of the bundle: %w", err)
+	}
+	// Whoever loaded this generation had what was learned then.
+	a.names.Resync()
+	a.applied = r.Apply
+	return nil
+}
+
+// refused returns the addresses that no answer may open, as the bundle and the node show
+// them: of the pods, and of the node's interfaces, which with kube-proxy's IPVS have those of
+// Services.
+func (a *Agent) refused(b *loader.Bundle, nodeAddrs []netip.Addr) ([]names.Refusal, error) {
+	var pods, node []netip.Prefix
+	for _, p := range b.Pods {
+		pods = append(pods, single(p.Addrs)...)
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	for _, n := range own {
+		if p, err := netip.ParsePrefix(n.String()); err == nil {
+			node = append(node, single([]netip.Addr{p.Addr()})...)
+		}
+	}
+	node = append(node, single(nodeAddrs)...)
+	node = append(node, single(b.NodeAddrs())...)
+	var all []names.Refusal
+	for _, r := range []struct {
+		what string
+		list []netip.Prefix
+	}{{"a pod's address", pods}, {"an address of the node", node}, {"refused by the operator (--refuse)", a.o.Refused}} {
+		set, err := prefixes(r.list)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, names.Refusal{What: r.what, Set: set})
+	}
+	return all, nil
+}
+
+func single(addrs []netip.Addr) []netip.Prefix {
+	list := make([]netip.Prefix, len(addrs))
+	for i, a := range addrs {
+		list[i] = netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())
+	}
+	return list
+}
+
+// memorySchema is the version of what an agent remembers.
+const memorySchema = 1
+
+// memory is what an agent remembers.
+type memory struct {
+	Schema int `json:"schema"`
+	// Handled is the SHA-256, in hex, of the last bundle of the source that was
+	// applied or refused for good: it is not applied again.
+	Handled string `json:"handled,omitempty"`
+	// Names is a snapshot of the learner.
+	Names json.RawMessage `json:"names,omitempty"`
+}
+
+// remember writes down what is known.
+func (a *Agent) remember(ctx context.Context) error {
+	return a.with(ctx, false, func(l *loader.Loader) error { return a.write(l) })
+}
+
+func (a *Agent) write(l *loader.Loader) error {
+	if l.Record() == nil {
+		return nil
+	}
+	m := memory{Schema: memorySchema, Handled: a.handled}
+	if a.names != nil {
+		m.Names = a.names.Snapshot()
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return l.SetMemory(append(text, '\n'))
+}
+
+// recall takes up what an earlier agent knew. What cannot be read is forgotten: names
+// are then asked for as new ones are.
+func (a *Agent) recall(l *loader.Loader) error {
+	a.additive.set(l.Learned())
+	text, err := l.Memory()
+	if err != nil || text == nil {
+		return err
+	}
+	var m memory
+	if err := json.Unmarshal(text, &m); err != nil || m.Schema != memorySchema {
+		a.warn(fmt.Errorf("what was remembered is not taken up: schema %d, %v", m.Schema, err))
+		return nil
+	}
+	a.handled = m.Handled
+	if a.names != nil && m.Names != nil {
+		if err := a.names.Restore(m.Names); err != nil {
+			a.warn(err)
+		}
+	}
+	return nil
+}
