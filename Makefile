@@ -9,7 +9,7 @@ LDFLAGS := -s -w -X $(PKG)/internal/version.commit=$(COMMIT) -X $(PKG)/internal/
 SOAK    ?= 20
 
 # Packages whose tests need a kernel (root, nftables, eBPF, network namespaces).
-KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./cmd/tploader/...
+KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./internal/dnslab/... ./internal/names/... ./cmd/tploader/...
 
 .PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel soak demo clean deps
 
@@ -26,7 +26,7 @@ cross: ## Cross-build every platform we ship, to check that it builds
 	@set -e; for arch in amd64 arm64; do echo "tploader linux/$$arch"; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -o /dev/null ./cmd/tploader; done
 
-deps: ## Install what demo and tests need from the system (nftables, iproute2), when root
+deps: ## Install what demo and tests need from the system (nftables, iproute2, knot), when root
 	@scripts/deps
 
 test: deps ## Run all tests; those that need a kernel run when root

@@ -23,11 +23,10 @@ func (l *Learner) scheduleEnd(n *name) {
 		l.ends.remove(&n.end)
 		return
 	}
-	before := l.ends.first()
-	l.ends.set(&n.end, first)
-	if before == nil || first.Before(before.due) {
+	if before := l.ends.first(); before == nil || first.Before(before.due) {
 		l.wakeEnd.set()
 	}
+	l.ends.set(&n.end, first)
 }
 
 // over is an address of a name whose time is over.

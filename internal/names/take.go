@@ -64,12 +64,13 @@ func (h *held) renew(f family, now time.Time, hold time.Duration) {
 }
 
 // recover ends the failing of a name in a family. What it kept meanwhile stays
-// for Grace longer, as answers may rotate.
+// for Grace longer, as answers may rotate; but however often resolvers fail and
+// answer, not beyond Stale and Grace after the last answer that had it.
 func (l *Learner) recover(n *name, fam family, now time.Time) {
 	f := &n.fam[fam]
 	for _, h := range n.held {
 		if h.family == fam {
-			h.expires = later(h.expires, now.Add(l.cfg.Grace))
+			h.expires = later(h.expires, earlier(now, h.seen.Add(l.cfg.Stale)).Add(l.cfg.Grace))
 		}
 	}
 	if f.failures > 0 {
