@@ -3,9 +3,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -22,6 +26,8 @@ type watchFlags struct {
 	resolvers []string
 	refuse    []string
 	metrics   string
+	grace     time.Duration
+	stale     time.Duration
 }
 
 func (c *command) watchCmd() *cobra.Command {
@@ -37,7 +43,8 @@ func (c *command) watchCmd() *cobra.Command {
   - it asks the resolvers for the addresses of the bundle's domain names, and has them enforced.
 
 Without BUNDLE it keeps whatever is applied. Other tploaders can work beside it: what they apply, roll back
-or remove stays. It ends with Ctrl-C or SIGTERM, and what is in force stays in force.`,
+or remove stays. SIGHUP has it look at everything now. It ends with Ctrl-C or SIGTERM, and what is in force
+stays in force.`,
 		Example: `  tploader watch
   tploader watch /etc/trafficpolicy/bundles --node n1 --resolver 10.0.0.2
   tploader watch n1.tar --metrics unix:/run/trafficpolicy/metrics.sock`,
@@ -48,6 +55,8 @@ or remove stays. It ends with Ctrl-C or SIGTERM, and what is in force stays in f
 	p := cmd.Flags()
 	p.StringArrayVar(&f.resolvers, "resolver", nil, "ask this `IP[:PORT]` for domain names, the others where it fails (repeatable; default those of "+names.HostResolvConf+")")
 	p.StringArrayVar(&f.refuse, "refuse", nil, "no answer opens addresses of this `CIDR`, such as those of pods and Services of the cluster (repeatable)")
+	p.DurationVar(&f.grace, "name-grace", names.DefaultGrace, "keep an address of a name for this `time` after the TTL of the last answer that had it")
+	p.DurationVar(&f.stale, "name-stale", names.DefaultStale, "keep addresses of a name for this `time` after the last answer while resolvers fail")
 	p.StringVar(&f.metrics, "metrics", "", "serve /healthz and /metrics at `unix:PATH` or a loopback address and port")
 	return cmd
 }
@@ -64,6 +73,10 @@ func (c *command) watch(cmd *cobra.Command, f *watchFlags, args []string) error 
 		return err
 	}
 	o.Backends, o.StateDir, o.Log = backends, c.stateDir, c.logf
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	o.Refresh = hangup
 	o.Report = func(res *loader.Result) { c.reportApply(res, false) }
 	a, err := agent.New(o)
 	if err != nil {
@@ -77,7 +90,10 @@ func (f *watchFlags) options() (o agent.Options, err error) {
 	if o.Apply, err = f.target.options(); err != nil {
 		return o, err
 	}
-	o.Node, o.Listen = o.Apply.Node, f.metrics
+	o.Node, o.Listen, o.Grace, o.Stale = o.Apply.Node, f.metrics, f.grace, f.stale
+	if f.grace <= 0 || f.stale <= 0 {
+		return o, errors.New("--name-grace and --name-stale are more than nothing")
+	}
 	if f.metrics != "" {
 		if _, _, err := agent.ParseListen(f.metrics); err != nil {
 			return o, fmt.Errorf("--metrics: %w", err)

@@ -35,11 +35,15 @@ type Options struct {
 	// are none.
 	Resolvers  []netip.AddrPort
 	NoResolver error
+	// Grace and Stale are those of [names.Config].
+	Grace, Stale time.Duration
 	// Refused are addresses that no answer may open, beside those that the bundle and the
 	// node show.
 	Refused []netip.Prefix
 	// Listen is where health and metrics are, as [ParseListen] takes it; empty for nowhere.
 	Listen string
+	// Refresh, if not nil, has the agent look at everything now, whenever it sends.
+	Refresh <-chan os.Signal
 	// Log gets progress and warnings, one line each; Report what was applied.
 	Log    func(format string, args ...any)
 	Report func(*loader.Result)
@@ -87,7 +91,7 @@ func New(o Options) (*Agent, error) {
 	}
 	var err error
 	a.names, err = names.New(names.Config{
-		Resolvers: o.Resolvers, Enforce: a.enforce, InUse: a.inUse, Log: o.Log,
+		Resolvers: o.Resolvers, Enforce: a.enforce, InUse: a.inUse, Grace: o.Grace, Stale: o.Stale, Log: o.Log,
 	})
 	return a, err
 }
@@ -201,24 +205,35 @@ func (a *Agent) keep(ctx context.Context, changes *place.Changes) {
 		case <-ctx.Done():
 			return
 		case <-looks:
-			err := a.with(ctx, false, func(l *loader.Loader) error {
-				if err := a.alone(l); err != nil {
-					return err
-				}
-				if l.Record() == nil {
-					a.nothing()
-					return nil // somebody may apply something
-				}
-				a.look(ctx, l)
-				return nil
-			})
-			a.failed(ctx, err)
+			a.lookAgain(ctx)
+		case <-a.o.Refresh:
+			a.lookAgain(ctx)
+			a.source.retry = time.Time{}
+			a.trySource(ctx, time.Now(), true)
+			if a.names != nil {
+				a.names.Refresh()
+			}
 		case now := <-tick.C:
 			a.trySource(ctx, now, false)
 		case <-memory.C:
 			a.failed(ctx, a.remember(ctx))
 		}
 	}
+}
+
+// lookAgain is what an agent does from time to time.
+func (a *Agent) lookAgain(ctx context.Context) {
+	a.failed(ctx, a.with(ctx, false, func(l *loader.Loader) error {
+		if err := a.alone(l); err != nil {
+			return err
+		}
+		if l.Record() == nil {
+			a.nothing()
+			return nil // somebody may apply something
+		}
+		a.look(ctx, l)
+		return nil
+	}))
 }
 
 // look applies what is in force once more, whatever that mends.

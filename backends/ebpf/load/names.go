@@ -170,11 +170,15 @@ func (k *kernel) Peers(_ context.Context, _ *loader.Applied, visit func(netip.Ad
 // isLive reports whether an entry is of a connection that goes on: tables keep entries
 // until they need the room. now is CLOCK_MONOTONIC in nanoseconds.
 func isLive(key *bpf.ConnKey, c *bpf.Conn, now uint64) bool {
+	const both = bpf.TCPFinOpener | bpf.TCPFinOther
+	if c.TCP&bpf.TCPReset != 0 || c.TCP&both == both {
+		return false
+	}
 	return now < c.Seen || time.Duration(now-c.Seen) <= idleTime(key, c)
 }
 
-// idleTime returns for how long a connection is remembered without packets, as
-// tp_timeout does (bpf/conn.h).
+// idleTime returns for how long a connection that has not ended is remembered without
+// packets, as tp_timeout does (bpf/conn.h).
 func idleTime(key *bpf.ConnKey, c *bpf.Conn) time.Duration {
 	pick := func(replied, not time.Duration) time.Duration {
 		if c.Flags&bpf.ConnReplied != 0 {
@@ -185,8 +189,6 @@ func idleTime(key *bpf.ConnKey, c *bpf.Conn) time.Duration {
 	switch key.Protocol {
 	case model.IPProtoTCP:
 		switch {
-		case c.TCP&bpf.TCPReset != 0:
-			return 10 * time.Second
 		case c.TCP&(bpf.TCPFinOpener|bpf.TCPFinOther) != 0:
 			return 2 * time.Minute
 		case c.TCP&bpf.TCPOpen != 0:
