@@ -252,6 +252,8 @@ func TestNames(t *testing.T) {
 		w.wantConnects("two names, the first rule allows", true, 443, spare)
 		w.wantConnects("two names, the first rule has other ports", false, 80, spare)
 		w.wantEcho("a connection whose address is of a name that is denied now", false, doomed)
+		w.must(doomed.(*net.TCPConn).SetLinger(0)) // a connection that lives would keep the address
+		doomed.Close()
 		w.wantConnects("a pod's address in an answer", false, 443, serverIP[0], openIP[0])
 		w.wantConnects("an address in an answer that is refused", false, 443, addr("100.100.100.200"))
 

@@ -168,10 +168,14 @@ func (k *kernel) Peers(_ context.Context, _ *loader.Applied, visit func(netip.Ad
 }
 
 // isLive reports whether an entry is of a connection that goes on: tables keep entries
-// until they need the room. now is CLOCK_MONOTONIC in nanoseconds.
+// until they need the room, also of what was denied since. now is CLOCK_MONOTONIC in
+// nanoseconds.
 func isLive(key *bpf.ConnKey, c *bpf.Conn, now uint64) bool {
 	const both = bpf.TCPFinOpener | bpf.TCPFinOther
 	if c.TCP&bpf.TCPReset != 0 || c.TCP&both == both {
+		return false
+	}
+	if v, _, ok := graph.Ref(c.Terminal).Decider(); ok && !v.Allows() {
 		return false
 	}
 	return now < c.Seen || time.Duration(now-c.Seen) <= idleTime(key, c)
