@@ -62,9 +62,10 @@ const (
 	retryApply = 30 * time.Second
 	// memoryPeriod is how often what is known of names is written down with its ages.
 	memoryPeriod = time.Minute
-	// settleMost is how long after a restart addresses stay that no answer has had yet. It
-	// is over when each name was asked for; 10,000 names take 20 seconds.
-	settleMost = 2 * time.Minute
+	// settleMost is how long after a restart names have to be asked for once, before those
+	// that were are looked at; 10,000 take 20 seconds. settlePeriod is how often then.
+	settleMost   = 2 * time.Minute
+	settlePeriod = 10 * time.Second
 )
 
 // Agent keeps one network namespace. All goroutines of the process are in it.

@@ -3,25 +3,29 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/internal/learned"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/names"
 )
 
-// additive is what names meant before a restart. Until each was asked for, what an
-// earlier agent had enforced stays beside what this one knows, so that no connection is
-// cut because the agent was away for longer than an address would have been kept.
+// additive is what names meant before a restart. Until a name was asked for with
+// success, what an earlier agent had enforced stays beside what this one knows: no
+// connection is cut because an agent was away, or died before it had written down how
+// old an address is.
 type additive struct {
 	mu     sync.Mutex
-	before learned.Known // nil when it is over
+	before learned.Known
 }
 
 // with returns what is known and, as long as that stays, what was before.
@@ -44,21 +48,48 @@ func (d *additive) set(before learned.Known) {
 	d.before = before
 }
 
-// settle ends what is additive once every name that there was at the start has been
-// asked for.
+// keep forgets what was before of all but some names. It reports whether there was
+// something to forget, and whether anything is left.
+func (d *additive) keep(some map[string]bool) (changed, left bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rest := learned.Known{} // the old one may be in use
+	for name, addrs := range d.before {
+		if some[name] {
+			rest[name] = addrs
+		}
+	}
+	changed = len(rest) < len(d.before)
+	d.before = rest
+	return changed, len(rest) > 0
+}
+
+// settle ends what is additive, for each name once it was asked for with success, for
+// all after the time for which addresses stay while resolvers fail.
 func (a *Agent) settle(ctx context.Context) {
+	end := time.Now().Add(cmp.Or(a.o.Stale, names.DefaultStale))
 	wait, cancel := context.WithTimeout(ctx, settleMost)
 	defer cancel()
-	var all []string
-	for name := range a.names.Current() {
-		all = append(all, name)
+	a.names.Settle(wait, slices.Collect(maps.Keys(a.names.Current()))...)
+	for ctx.Err() == nil {
+		failing := map[string]bool{}
+		if time.Now().Before(end) {
+			for _, n := range a.names.Status().Names {
+				failing[n.Name] = n.Error != ""
+			}
+		}
+		changed, left := a.additive.keep(failing)
+		if changed {
+			a.names.Resync()
+		}
+		if !left {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(settlePeriod):
+		}
 	}
-	a.names.Settle(wait, all...)
-	if ctx.Err() != nil {
-		return
-	}
-	a.additive.set(nil)
-	a.names.Resync()
 }
 
 // enforce has the backend hold what is known of names.

@@ -1,0 +1,226 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/internal/learned"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
+	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+)
+
+// named is shut, but that names are allowed.
+func named(names ...string) policy {
+	p := shut
+	p.names = names
+	return p
+}
+
+// onBackends runs a test with bundles of each backend.
+func onBackends(t *testing.T, f func(n *node, compile func(policy) []byte)) {
+	for _, backend := range []string{bundle.NFTables, bundle.EBPF} {
+		t.Run(backend, func(t *testing.T) {
+			n := newEBPFNode(t, netlab.Routed)
+			f(n, func(p policy) []byte {
+				if backend == bundle.EBPF {
+					return p.ebpf(t)
+				}
+				return p.bundle(t)
+			})
+		})
+	}
+}
+
+// learn has names mean what is given, as an agent does.
+func (n *node) learn(known loader.Known, changed ...string) {
+	n.t.Helper()
+	if err := n.space.Do(func() error { return learn(n.t.Context(), n.state, nil, known, changed) }); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+func learn(ctx context.Context, state string, cache *loader.Cache, known loader.Known, changed []string) error {
+	l, err := backends.Open(ctx, loader.OpenOptions{StateDir: state, Cache: cache})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return l.Learn(ctx, known, changed)
+}
+
+// TestLearn: what is learned is in force at once, lasts whatever is applied, and is no drift;
+// that it is missing is.
+func TestLearn(t *testing.T) {
+	onBackends(t, func(n *node, compile func(policy) []byte) {
+		n.apply(0, compile(named("a.example", "b.example")))
+		n.wantPing("nothing learned", netlab.Silence)
+		n.learn(loader.Known{"b.example": {world}, "c.example": {addrB[0]}})
+		n.wantPing("learned", netlab.Answered)
+		n.run(0, "status")
+		if out := n.apply(0, compile(named("a.example", "b.example"))); !strings.Contains(out.stdout, "nothing changed") {
+			t.Errorf("applied again: %+v", out)
+		}
+		n.apply(0, compile(named("b.example"))) // another generation
+		n.wantPing("applied", netlab.Answered)
+		n.run(0, "status")
+		n.run(0, "rollback")
+		n.wantPing("rolled back", netlab.Answered)
+		n.learn(loader.Known{"a.example": {world}}, "a.example", "b.example")
+		n.wantPing("from one name to another", netlab.Answered)
+		n.learn(nil, "a.example")
+		n.wantPing("gone", netlab.Silence)
+		n.run(0, "status")
+
+		many := make([]netip.Addr, 0, 10000) // more than the tables of a small bundle have
+		for i := range cap(many) {
+			many = append(many, netip.AddrFrom4([4]byte{11, 0, byte(i >> 8), byte(i)}))
+		}
+		n.learn(loader.Known{"a.example": append(many, world)}, "a.example")
+		n.wantPing("one of many", netlab.Answered)
+		n.run(0, "status")
+		n.learn(nil)
+		n.wantPing("none of many", netlab.Silence)
+		n.run(0, "status")
+	})
+}
+
+// TestLearnedDrift: who opens an address by hand, or takes one away, is found out.
+func TestLearnedDrift(t *testing.T) {
+	n := newNode(t, netlab.Routed)
+	n.apply(0, named("a.example").bundle(t))
+	n.learn(loader.Known{"a.example": {world}})
+	set := ""
+	for line := range strings.Lines(n.nft("list", "sets")) {
+		if f := strings.Fields(line); len(f) > 1 && strings.Contains(f[1], "_name4_") {
+			set = f[1]
+		}
+	}
+	for _, verb := range []string{"delete", "add"} {
+		a := map[string]string{"delete": world.String(), "add": "9.9.9.9"}[verb]
+		n.nft(verb, "element", "inet", "trafficpolicy", set, "{", a, "}")
+		if out := n.run(1, "status"); !strings.Contains(out.stdout, "DRIFT: addresses of a.example were changed") {
+			t.Errorf("%s: %s", verb, out.stdout)
+		}
+		if out := n.run(0, "apply", "--last"); !strings.Contains(out.stderr, "addresses of a.example were changed") {
+			t.Errorf("%s: %+v", verb, out)
+		}
+		n.run(0, "status")
+		n.wantPing("mended", netlab.Answered)
+		for line := range strings.Lines(n.nft("list", "sets")) {
+			if f := strings.Fields(line); len(f) > 1 && strings.Contains(f[1], "_name4_") {
+				set = f[1]
+			}
+		}
+	}
+	// What cannot be read means nothing, and is said.
+	if err := os.WriteFile(filepath.Join(n.folder(), learned.FileName), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := n.run(0, "apply", "--last"); !strings.Contains(out.stderr, "cannot be read") {
+		t.Errorf("damaged: %+v", out)
+	}
+	n.wantPing("damaged", netlab.Silence)
+}
+
+// folder returns the folder of the node's namespace.
+func (n *node) folder() string {
+	n.t.Helper()
+	all, err := filepath.Glob(filepath.Join(n.state, "netns-*"))
+	if err != nil || len(all) != 1 {
+		n.t.Fatalf("folders: %q, %v", all, err)
+	}
+	return all[0]
+}
+
+// TestWatchBoots: after a boot the agent puts in force what was, and names mean what they
+// meant until resolvers have been asked.
+func TestWatchBoots(t *testing.T) {
+	onBackends(t, func(n *node, compile func(policy) []byte) {
+		n.apply(0, compile(named("a.example")))
+		n.learn(loader.Known{"a.example": {world}})
+		w := n.watch()
+		w.sick("no resolver answers", "1 of 1 domain names could not be asked for")
+		w.end(syscall.SIGKILL)
+		// Another boot: the kernel has nothing, the folder another name.
+		name := filepath.Base(n.folder())
+		if err := os.Rename(n.folder(), filepath.Join(n.state, "saved")); err != nil {
+			t.Fatal(err)
+		}
+		n.run(0, "remove")
+		n.wantPing("booted", netlab.Answered)
+		boot := name[strings.Index(name[6:], "-")+7:]
+		old := strings.Replace(name, boot, "00000000-0000-0000-0000-000000000000", 1)
+		if err := os.Rename(filepath.Join(n.state, "saved"), filepath.Join(n.state, old)); err != nil {
+			t.Fatal(err)
+		}
+		w = n.watch()
+		w.until("in force again", func() bool { return w.says("is in force", 1) })
+		b, err := os.ReadFile(filepath.Join(n.folder(), learned.FileName))
+		if err != nil || !strings.Contains(string(b), world.String()) {
+			t.Errorf("learned before: %s %v", b, err)
+		}
+		w.sick("no resolver answers", "1 of 1 domain names could not be asked for")
+		n.wantPing("no resolver answers", netlab.Answered)
+		n.run(0, "status")
+	})
+}
+
+// BenchmarkLearn: on a node with 10,000 names, how long it takes until one that has got
+// another address means that (one), and until all are compared and half of them changed
+// (all). What was read is kept, as an agent keeps it.
+func BenchmarkLearn(b *testing.B) {
+	for _, backend := range []string{bundle.NFTables, bundle.EBPF} {
+		var list []string
+		for i := range 10000 {
+			list = append(list, fmt.Sprintf("n%05d.example", i))
+		}
+		n := newEBPFNode(b, netlab.Routed)
+		p := named(list...)
+		data := p.bundle
+		if backend == bundle.EBPF {
+			data = p.ebpf
+		}
+		n.apply(0, data(b))
+		meaning := func(turn int) loader.Known {
+			k := make(loader.Known, len(list))
+			for i, name := range list {
+				k[name] = []netip.Addr{netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), 0}), netip.AddrFrom4([4]byte{11, byte(i >> 8), byte(i), byte(1 + turn*(i&1))})}
+			}
+			return k
+		}
+		run := func(name string, known func(i int) loader.Known, changed []string) {
+			b.Run(backend+"/"+name, func(b *testing.B) {
+				cache := loader.NewCache()
+				err := n.space.Do(func() error {
+					if err := learn(b.Context(), n.state, cache, meaning(0), nil); err != nil {
+						return err
+					}
+					for i := 0; b.Loop(); i++ {
+						if err := learn(b.Context(), n.state, cache, known(i), changed); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			})
+		}
+		run("one", func(i int) loader.Known {
+			k := meaning(0)
+			k[list[5000]] = []netip.Addr{netip.AddrFrom4([4]byte{12, 0, 0, byte(i)})}
+			return k
+		}, list[5000:5001])
+		run("all", func(i int) loader.Known { return meaning(1 + i%2) }, nil)
+	}
+}
