@@ -44,13 +44,18 @@ func (e *emitter) selfSet(f fam) {
 // nameSet writes the addresses of a domain name. Those known now have no
 // timeout; what a node learns later may.
 func (e *emitter) nameSet(domain string, addrs []netip.Addr, f fam) {
-	name := nameSetName(domain, f)
-	e.out.set("set", name, fmt.Sprintf("type %s; size %d; flags timeout;", f.addrType, NameSetSize))
-	e.out.add(name, ofFamily(addrs, f))
+	name, own := nameSetName(domain, f), ofFamily(addrs, f)
+	e.out.set("set", name, fmt.Sprintf("type %s; size %d; flags timeout;", f.addrType, NameSetSize(len(own))))
+	e.out.add(name, own)
 }
 
-// NameSetSize is how many addresses of a family a domain name can have.
-const NameSetSize = 65535
+// minNameSet is the least number of addresses of a family that a domain name can have.
+const minNameSet = 1024
+
+// NameSetSize returns how many addresses of a family a domain name can have that has so
+// many when it is compiled. The kernel takes memory for all of them at once
+// (net/netfilter/nft_set_hash.c, nft_rhash_init): 8 KiB for 1,024.
+func NameSetSize(compiled int) int { return max(minNameSet, 2*compiled) }
 
 func nameSetName(domain string, f fam) string { return NameSet(genPrefix, bundle.ID(domain), f.Family) }
 

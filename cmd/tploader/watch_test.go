@@ -96,7 +96,9 @@ func (w *watcher) until(what string, ok func() bool) {
 	}
 }
 
-func (w *watcher) says(what string, times int) bool { return strings.Count(w.out.String(), what) == times }
+func (w *watcher) says(what string, times int) bool {
+	return strings.Count(w.out.String(), what) == times
+}
 
 // healthy waits until all is well.
 func (w *watcher) healthy(when string) {
@@ -238,7 +240,10 @@ func TestWatchAlone(t *testing.T) {
 	// What drifts is mended, and told.
 	n.nft("flush", "map", "inet", "trafficpolicy", "tp_from4")
 	w.cmd.Process.Signal(syscall.SIGHUP)
-	w.until("drift", func() bool { _, text := w.get("/metrics"); return strings.Contains(text, "\ntrafficpolicy_drift_mended_total 1\n") })
+	w.until("drift", func() bool {
+		_, text := w.get("/metrics")
+		return strings.Contains(text, "\ntrafficpolicy_drift_mended_total 1\n")
+	})
 	n.wantPing("mended", netlab.Silence)
 }
 

@@ -58,6 +58,9 @@ const (
 	lookCalm     = 100 * time.Millisecond
 	lookMost     = 30 * time.Second
 	lookPause    = time.Second
+	// lookRest is how many times as long as a look took an agent rests before the next:
+	// with thousands of names nft needs seconds to list them.
+	lookRest = 10
 	// retryApply is how long a bundle rests that was good and could not be applied.
 	retryApply = 30 * time.Second
 	// memoryPeriod is how often what is known of names is written down with its ages.
@@ -183,16 +186,17 @@ func (a *Agent) alone(l *loader.Loader) error {
 
 // keep looks at the node and the source until ctx ends.
 func (a *Agent) keep(ctx context.Context, changes *place.Changes) {
-	looks := make(chan struct{})
+	looks, rest := make(chan struct{}), make(chan time.Duration, 1)
 	go func() {
 		for ctx.Err() == nil {
 			changes.Wait(ctx, lookCalm, lookMost)
 			select {
 			case looks <- struct{}{}:
 			case <-ctx.Done():
+				return
 			}
 			select {
-			case <-time.After(lookPause):
+			case <-time.After(<-rest):
 			case <-ctx.Done():
 			}
 		}
@@ -206,7 +210,11 @@ func (a *Agent) keep(ctx context.Context, changes *place.Changes) {
 		case <-ctx.Done():
 			return
 		case <-looks:
+			start := time.Now()
 			a.lookAgain(ctx)
+			took := time.Since(start)
+			a.health.tookTo(took)
+			rest <- max(lookPause, lookRest*took)
 		case <-a.o.Refresh:
 			a.lookAgain(ctx)
 			a.source.retry = time.Time{}

@@ -24,7 +24,8 @@ type health struct {
 type now struct {
 	record     *state.Record // in force, nil if nothing is
 	looked     time.Time     // last look at the node or apply
-	err        error         // of it
+	took       time.Duration // a look of late
+	err        error         // of the last look or apply
 	applied    time.Time     // last apply that changed something
 	drift      int           // differences that the last look has mended
 	mended     uint64        // looks that mended some
@@ -54,6 +55,13 @@ func (h *health) looked(r *state.Record, res *loader.Result, err error, at time.
 	if h.drift > 0 {
 		h.mended++
 	}
+}
+
+// tookTo notes how long a look has taken.
+func (h *health) tookTo(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.took = d
 }
 
 // source notes why the source is not in force, and reports whether that is news.
@@ -86,7 +94,8 @@ func (h *health) get() now {
 	return h.now
 }
 
-// late is after how many times lookMost without a look an agent is taken to hang.
+// late is after how many times as long as there should be no look at most an agent is
+// taken to hang.
 const late = 4
 
 // problems returns why not all is as it should be, in sentences. t is of the learner, nil
@@ -100,7 +109,8 @@ func (n *now) problems(t *names.Totals, at time.Time) []string {
 	}
 	add(n.record == nil && n.err == nil, "nothing is in force")
 	add(n.err != nil, "the last look failed: %v", n.err)
-	add(at.Sub(n.looked) > late*lookMost, "the last look was %s ago", at.Sub(n.looked).Round(time.Second))
+	quiet := at.Sub(n.looked)
+	add(quiet > late*max(lookMost, lookRest*n.took), "the last look was %s ago", quiet.Round(time.Second))
 	add(n.sourceErr != nil, "the bundle to watch is not in force: %v", n.sourceErr)
 	if len(n.unattached) > 0 {
 		var pods []string

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	nft "github.com/google/nftables"
+	netfilter "github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -25,7 +25,7 @@ import (
 
 // The addresses that a node learns of domain names are written by netlink: nft would
 // fetch every set of the table before it adds one element. What is written differs from
-// what nft writes in nothing, and an apply writes the same by nft.
+// what nft writes in nothing, and an apply writes the same by netfilter.
 
 // nameSet matches the sets of domain names, of any generation.
 var nameSet = regexp.MustCompile(`^tp_[0-9a-f]{12}_name[46]_[0-9a-f]{16}$`)
@@ -116,8 +116,8 @@ func (k *kernel) Learn(_ context.Context, a *loader.Applied, names []string) err
 	meaning := b.Meaning(a.Learned)
 	for _, n := range named(b, names) {
 		for f, want := range byFamily(meaning[n.Name]) {
-			if len(want) > nftables.NameSetSize {
-				return fmt.Errorf("%s has %d addresses of a family, and a set holds %d", n.Name, len(want), nftables.NameSetSize)
+			if most := nftables.NameSetSize(len(byFamily(n.Addrs)[f])); len(want) > most {
+				return fmt.Errorf("%s has %d addresses of a family, and its set holds %d", n.Name, len(want), most)
 			}
 			if err := w.change(nftables.NameSet(a.Record.Prefix, n.ID, model.Family(f)), model.Family(f), want); err != nil {
 				return fmt.Errorf("addresses of %s: %w", n.Name, err)
@@ -155,8 +155,8 @@ const (
 
 // setWriter changes sets of addresses.
 type setWriter struct {
-	conn    *nft.Conn
-	table   *nft.Table
+	conn    *netfilter.Conn
+	table   *netfilter.Table
 	pending int // elements
 }
 
@@ -169,19 +169,19 @@ func newSetWriter() (*setWriter, error) {
 		}
 		return nil
 	}
-	conn, err := nft.New(nft.AsLasting(), nft.WithSockOptions(room))
+	conn, err := netfilter.New(netfilter.AsLasting(), netfilter.WithSockOptions(room))
 	if err != nil {
 		return nil, fmt.Errorf("nf_tables: %w", err)
 	}
 	_, table, _ := strings.Cut(nftables.Table, " ")
-	return &setWriter{conn: conn, table: &nft.Table{Family: nft.TableFamilyINet, Name: table}}, nil
+	return &setWriter{conn: conn, table: &netfilter.Table{Family: netfilter.TableFamilyINet, Name: table}}, nil
 }
 
 // change has a set hold what is wanted, once it is flushed.
 func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error {
-	set := &nft.Set{Table: w.table, Name: name, KeyType: nft.TypeIPAddr, HasTimeout: true}
+	set := &netfilter.Set{Table: w.table, Name: name, KeyType: netfilter.TypeIPAddr, HasTimeout: true}
 	if f == model.IPv6 {
-		set.KeyType = nft.TypeIP6Addr
+		set.KeyType = netfilter.TypeIP6Addr
 	}
 	have, err := w.conn.GetSetElements(set)
 	if errors.Is(err, unix.ENOENT) {
@@ -196,7 +196,7 @@ func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error
 			gone[a] = true
 		}
 	}
-	var fresh []nft.SetElement
+	var fresh []netfilter.SetElement
 	for _, a := range want {
 		if gone[a] {
 			delete(gone, a)
@@ -209,7 +209,7 @@ func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error
 			return err
 		}
 	}
-	var old []nft.SetElement
+	var old []netfilter.SetElement
 	for _, a := range slices.SortedFunc(maps.Keys(gone), netip.Addr.Compare) {
 		old = append(old, element(a))
 	}
@@ -222,7 +222,7 @@ func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error
 	return nil
 }
 
-func element(a netip.Addr) nft.SetElement { return nft.SetElement{Key: a.AsSlice()} }
+func element(a netip.Addr) netfilter.SetElement { return netfilter.SetElement{Key: a.AsSlice()} }
 
 // flush commits what is pending if it is more than that many elements.
 func (w *setWriter) flush(most int) error {
@@ -257,16 +257,20 @@ func (k *kernel) Peers(_ context.Context, a *loader.Applied, visit func(netip.Ad
 	})
 }
 
-// NameTable describes the set that would be fullest if each held what it should.
+// NameTable describes the set that is fullest if each holds what it should.
 func (k *kernel) NameTable(_ context.Context, a *loader.Applied) *loader.ConnTable {
-	meaning, err := a.Meaning()
+	b, err := a.Bundle()
 	if err != nil {
 		return nil
 	}
-	most := 0
-	for _, addrs := range meaning {
-		of := byFamily(addrs)
-		most = max(most, len(of[0]), len(of[1]))
+	meaning, fullest := b.Meaning(a.Learned), loader.NewConnTable(0, uint64(nftables.NameSetSize(0)))
+	for _, n := range b.Manifest.Names {
+		for f, addrs := range byFamily(meaning[n.Name]) {
+			t := loader.NewConnTable(uint64(len(addrs)), uint64(nftables.NameSetSize(len(byFamily(n.Addrs)[f]))))
+			if t.Count*fullest.Max > fullest.Count*t.Max {
+				fullest = t
+			}
+		}
 	}
-	return loader.NewConnTable(uint64(most), nftables.NameSetSize)
+	return fullest
 }
