@@ -44,10 +44,26 @@ type client struct {
 
 func newClient(c *Config) *client {
 	cl := &client{dial: c.Dial, timeout: c.Timeout, pace: newPace(c.Rate)}
-	for _, r := range c.Resolvers {
-		cl.resolvers = append(cl.resolvers, &resolver{addr: r, ResolverStatus: ResolverStatus{Resolver: r}})
-	}
+	cl.set(c.Resolvers)
 	return cl
+}
+
+// set replaces the resolvers, and keeps what is known of those that stay.
+func (c *client) set(rs []netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var next []*resolver
+	for _, r := range rs {
+		if slices.ContainsFunc(next, func(o *resolver) bool { return o.addr == r }) {
+			continue
+		}
+		if i := slices.IndexFunc(c.resolvers, func(o *resolver) bool { return o.addr == r }); i >= 0 {
+			next = append(next, c.resolvers[i])
+			continue
+		}
+		next = append(next, &resolver{addr: r, ResolverStatus: ResolverStatus{Resolver: r}})
+	}
+	c.resolvers = next
 }
 
 func (c *client) status() (out []ResolverStatus) {

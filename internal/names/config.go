@@ -10,14 +10,10 @@ import (
 	"time"
 )
 
-// Bounds of the time for which an answer is taken to hold, whatever its TTL says.
-const (
-	MinTTL = 10 * time.Second
-	MaxTTL = 5 * time.Minute
-)
-
 // Defaults of [Config].
 const (
+	DefaultMinTTL         = 10 * time.Second
+	DefaultMaxTTL         = 5 * time.Minute
 	DefaultGrace          = 5 * time.Minute
 	DefaultStale          = time.Hour
 	DefaultInUseCheck     = 30 * time.Second
@@ -38,9 +34,10 @@ type Config struct {
 	Resolvers []netip.AddrPort
 	// Enforce puts the addresses in force; see [Known] for what it gets. It is
 	// called by Run, one call at a time, whenever what is to be enforced has changed,
-	// and once at the start. If it fails it is called again, after 100 ms at first
-	// and 30 s at most, with all that has changed since it last succeeded. Its
-	// context ends with Run's, or after EnforceTimeout.
+	// and first when names have been set. If it fails it is called again, after 100 ms
+	// at first and 30 s at most, with all that has changed since it last succeeded. Its
+	// context ends with Run's, or after EnforceTimeout. It may call the Learner: to
+	// store a Snapshot before it opens anything makes a restart lose nothing.
 	Enforce func(ctx context.Context, k Known) error
 
 	// InUse returns those of the addresses that live connections of governed
@@ -62,6 +59,9 @@ type Config struct {
 	// drawn by the kernel's generator always.
 	Rand func() float64
 
+	// MinTTL and MaxTTL bound the time for which an answer is taken to hold, whatever
+	// its TTL says.
+	MinTTL, MaxTTL time.Duration
 	// Grace is for how long an address stays after the TTL of the last answer that
 	// had it: pods may have got it just before it went, and names that rotate through
 	// many addresses show a few at a time.
@@ -82,20 +82,27 @@ type Config struct {
 	// them; those in force stay, of new ones the lowest are taken. Static addresses
 	// count and are never left out.
 	MaxPerName, MaxAddrs int
-	// EnforcePause is the least time between two calls of Enforce, except the first
-	// after a pause. EnforceTimeout is how long one may take.
+	// EnforcePause is the least time from the end of one call of Enforce to the next.
+	// EnforceTimeout is how long one call of Enforce or InUse may take.
 	EnforcePause, EnforceTimeout time.Duration
+}
+
+func checkResolvers(rs []netip.AddrPort) error {
+	if len(rs) == 0 {
+		return errors.New("no resolver to ask for the addresses of names")
+	}
+	for _, r := range rs {
+		if !r.IsValid() || r.Port() == 0 {
+			return fmt.Errorf("resolver %q is not an address and port", r)
+		}
+	}
+	return nil
 }
 
 // complete returns the configuration with its defaults filled in.
 func (c Config) complete() (Config, error) {
-	if len(c.Resolvers) == 0 {
-		return c, errors.New("no resolver to ask for the addresses of names")
-	}
-	for _, r := range c.Resolvers {
-		if !r.IsValid() || r.Port() == 0 {
-			return c, fmt.Errorf("resolver %q is not an address and port", r)
-		}
+	if err := checkResolvers(c.Resolvers); err != nil {
+		return c, err
 	}
 	if c.Enforce == nil {
 		return c, errors.New("names need somebody to enforce them")
@@ -113,7 +120,7 @@ func (c Config) complete() (Config, error) {
 		v *time.Duration
 		d time.Duration
 	}{
-		{&c.Grace, DefaultGrace}, {&c.Stale, DefaultStale}, {&c.InUseCheck, DefaultInUseCheck}, {&c.Timeout, DefaultTimeout},
+		{&c.MinTTL, DefaultMinTTL}, {&c.MaxTTL, DefaultMaxTTL}, {&c.Grace, DefaultGrace}, {&c.Stale, DefaultStale}, {&c.InUseCheck, DefaultInUseCheck}, {&c.Timeout, DefaultTimeout},
 		{&c.EnforcePause, DefaultEnforcePause}, {&c.EnforceTimeout, DefaultEnforceTimeout},
 	} {
 		if *d.v <= 0 {

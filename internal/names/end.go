@@ -43,6 +43,9 @@ func (l *Learner) endAddrs(ctx context.Context) {
 		done, next := l.collectOver(time.Now())
 		if len(done) > 0 {
 			used, err := l.inUse(ctx, done)
+			if ctx.Err() != nil {
+				return
+			}
 			l.endOver(done, used, err, time.Now())
 			next = time.Now().Add(endPause)
 		}

@@ -45,6 +45,9 @@ func (l *Learner) enforceAll(ctx context.Context) {
 func (l *Learner) toEnforce() (Known, map[string]time.Time, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if !l.set {
+		return Known{}, nil, false
+	}
 	dirty, now := l.dirty, time.Now()
 	l.dirty = map[string]time.Time{}
 	k := Known{Whole: l.whole}

@@ -98,6 +98,10 @@ type reply struct {
 // exchange sends the query over one network and waits for the answer until ctx
 // ends. Returns an error wrapping [errSilent] if nothing came that is one.
 func (q *query) exchange(ctx context.Context, dial dialer, network string, to netip.AddrPort) (r reply, err error) {
+	packet, err := q.msg.Pack()
+	if err != nil {
+		return r, fmt.Errorf("%q cannot be asked for: %w", q.msg.Question[0].Name, err)
+	}
 	c, err := dial(ctx, network, to.String())
 	if err != nil {
 		return r, fmt.Errorf("%w: %w", errSilent, err)
@@ -105,7 +109,7 @@ func (q *query) exchange(ctx context.Context, dial dialer, network string, to ne
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })()
 	conn := &dns.Conn{Conn: c, UDPSize: udpSize}
-	if err := conn.WriteMsg(q.msg); err != nil {
+	if _, err := conn.Write(packet); err != nil {
 		return r, fmt.Errorf("%w: %w", errSilent, err)
 	}
 	udp := network == "udp"

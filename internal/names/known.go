@@ -13,6 +13,9 @@ type Name struct {
 	// Static are addresses that the operator gave (--resolve), unmapped. They are
 	// enforced always, and an answer that holds exactly one of them is not refused.
 	Static []netip.Addr
+	// Hold keeps addresses while resolvers fail without the bound of Config.Stale.
+	// It is for names that rules only deny: to let go of what they close would open it.
+	Hold bool
 }
 
 // Known is everything that is to be enforced, and how it differs from what was

@@ -34,6 +34,7 @@ type Learner struct {
 	restored map[string]*saved // until names are set
 	counts   counts
 
+	set      bool                    // SetNames was called
 	dirty    map[string]time.Time    // names that may differ from enforced, and since when
 	enforced map[string][]netip.Addr // what Enforce has last been given with success
 	whole    bool                    // enforced says nothing of what the backend holds
@@ -82,7 +83,7 @@ func New(cfg Config) (*Learner, error) {
 // is forgotten. Returns an error, and changes nothing, if a name is not in
 // compiler.NormalizeFQDN's form or is there twice.
 func (l *Learner) SetNames(ns []Name) error {
-	keep := make(map[string][]netip.Addr, len(ns))
+	keep := make(map[string]Name, len(ns))
 	for _, n := range ns {
 		if norm, ok := compiler.NormalizeFQDN(n.Name); !ok || norm != n.Name {
 			return fmt.Errorf("%q is not a domain name in lower case without trailing dot", n.Name)
@@ -90,7 +91,7 @@ func (l *Learner) SetNames(ns []Name) error {
 		if _, twice := keep[n.Name]; twice {
 			return fmt.Errorf("domain name %q is there twice", n.Name)
 		}
-		keep[n.Name] = n.Static
+		keep[n.Name] = n
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,13 +104,27 @@ func (l *Learner) SetNames(ns []Name) error {
 	for _, key := range slices.Sorted(maps.Keys(keep)) {
 		n := l.names[key]
 		if n == nil {
-			n = l.begin(key, now)
+			n = l.begin(key, keep[key].Hold, now)
 		}
-		l.setStatic(n, keep[key], now)
+		n.hold = keep[key].Hold
+		l.setStatic(n, keep[key].Static, now)
 	}
-	l.restored = nil
+	l.restored, l.set = nil, true
+	l.sayAllSharing()
+	l.wakeEnforce.set()
 	l.wakeAsk.set()
 	l.wakeEnd.set()
+	return nil
+}
+
+// SetResolvers says whom to ask from now on, in the place of Config.Resolvers.
+// What is known of those that stay is kept. Returns an error, and changes nothing, if
+// there is none, or one without address or port.
+func (l *Learner) SetResolvers(rs []netip.AddrPort) error {
+	if err := checkResolvers(rs); err != nil {
+		return err
+	}
+	l.net.set(rs)
 	return nil
 }
 
@@ -195,7 +210,8 @@ func (l *Learner) Settle(ctx context.Context, names ...string) error {
 }
 
 // Run asks and enforces until ctx ends, and returns when all that it has begun
-// has ended.
+// has ended. Until SetNames was called it does neither: what a backend holds from
+// an earlier process stays.
 func (l *Learner) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.enforceAll(ctx) })

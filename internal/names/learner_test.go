@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,6 +177,55 @@ func TestFailureKeepsAddresses(t *testing.T) {
 	})
 }
 
+// TestHold: a name that only denies keeps its addresses as long as resolvers fail,
+// also over a restart, and loses them as others do once they answer.
+func TestHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := Config{Stale: time.Hour, Grace: time.Minute}
+		w := newWorld(t, cfg)
+		keep := []Name{{Name: db, Hold: true}, {Name: "allow.example"}}
+		w.answer(db, 10*time.Second, "10.0.0.1")
+		w.answer("allow.example", 10*time.Second, "10.0.0.2")
+		if err := w.l.SetNames(keep); err != nil {
+			t.Fatal(err)
+		}
+		w.run()
+		w.wait(0)
+		w.fail(db)
+		w.fail("allow.example")
+		w.wait(72 * time.Hour)
+		w.has(db, "10.0.0.1")
+		w.has("allow.example")
+		if a := w.status(db).Addrs[0]; !a.Expires.IsZero() {
+			t.Errorf("status: %+v", a)
+		}
+		w.logged(1, db+": SERVFAIL; its addresses of before stay")
+		data := w.l.Snapshot()
+		w.stop()
+
+		w = newWorld(t, cfg)
+		w.fail(db)
+		if err := errors.Join(w.l.Restore(data), w.l.SetNames(keep)); err != nil {
+			t.Fatal(err)
+		}
+		w.run()
+		defer w.stop()
+		w.wait(72 * time.Hour)
+		w.has(db, "10.0.0.1")
+		w.answer(db, 10*time.Second, "10.0.0.3")
+		w.wait(2 * time.Minute)
+		w.has(db, "10.0.0.3")
+		w.fail(db)
+		w.wait(10 * time.Second)
+		keep[0].Hold = false // the rules have changed
+		if err := w.l.SetNames(keep); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(2 * time.Hour)
+		w.has(db)
+	})
+}
+
 // TestRetriesBackOff: 1 s after a failure, then twice as long each time up to 30 s.
 func TestRetriesBackOff(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
@@ -238,9 +288,7 @@ func TestSlowRefreshLosesNothing(t *testing.T) {
 	inWorld(t, Config{Grace: time.Second}, func(w *world) {
 		w.answer(db, 10*time.Second, "10.0.0.1")
 		w.set(db)
-		w.mu.Lock()
 		w.latency = 40 * time.Minute
-		w.mu.Unlock()
 		w.wait(40 * time.Minute)
 		w.has(db, "10.0.0.1")
 	})
@@ -395,7 +443,7 @@ func set(prefixes ...string) *netipx.IPSet {
 func TestStaticAddresses(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.answer(db, time.Minute, "169.254.169.254", "169.254.169.253", "10.0.0.1")
-		if err := w.l.SetNames([]Name{{db, addrs("169.254.169.254", "::ffff:192.0.2.1")}}); err != nil {
+		if err := w.l.SetNames([]Name{{Name: db, Static: addrs("169.254.169.254", "::ffff:192.0.2.1")}}); err != nil {
 			t.Fatal(err)
 		}
 		w.wait(0)
@@ -486,6 +534,21 @@ func TestEnforceIsTriedAgain(t *testing.T) {
 	})
 }
 
+// TestNothingBeforeNames: a process that begins anew takes nothing from a backend
+// before it knows what it should hold.
+func TestNothingBeforeNames(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.wait(time.Hour)
+		if w.calls > 0 {
+			t.Errorf("%d calls before names were set", w.calls)
+		}
+		w.set()
+		if w.calls != 1 || !w.last.Whole || len(w.last.Addrs) > 0 {
+			t.Errorf("%d calls, %+v", w.calls, w.last)
+		}
+	})
+}
+
 // TestWhole: the first call, also if it has to be made again, and after Resync.
 func TestWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -529,9 +592,7 @@ func TestEnforceIsPaced(t *testing.T) {
 			names = append(names, fmt.Sprintf("n%d.example", i))
 			w.answer(names[i], time.Minute, fmt.Sprintf("10.1.%d.%d", i/256, i%256))
 		}
-		w.mu.Lock()
 		w.latency = 50 * time.Millisecond // 64 at a time: 3.2 s
-		w.mu.Unlock()
 		w.wait(time.Second)
 		calls := w.calls
 		w.set(names...)
@@ -540,12 +601,10 @@ func TestEnforceIsPaced(t *testing.T) {
 			t.Errorf("%d calls for 2000 names that were learned in 3 s", n)
 		}
 		w.wait(10 * time.Second)
-		w.mu.Lock()
 		w.latency = 0
-		w.mu.Unlock()
 		w.say(names[0], inet4, func() (answer, error) { return answer{addrs: addrs("10.9.9.9"), ttl: time.Minute}, nil })
 		w.l.Refresh()
-		synctest.Wait()
+		w.pass(0)
 		if !slices.Contains(w.inForce[names[0]], netip.MustParseAddr("10.9.9.9")) {
 			t.Error("a change after a pause was not enforced at once")
 		}
@@ -553,7 +612,8 @@ func TestEnforceIsPaced(t *testing.T) {
 }
 
 func TestSharedAddressIsSaidOnce(t *testing.T) {
-	decides := func(a, b string) bool { return a != "like.example" && b != "like.example" }
+	var differ atomic.Bool
+	decides := func(a, b string) bool { return differ.Load() || a != "like.example" && b != "like.example" }
 	inWorld(t, Config{Decides: decides}, func(w *world) {
 		w.answer("b.example", time.Minute, "10.0.0.1", "10.0.0.2")
 		w.answer("a.example", time.Minute, "10.0.0.1", "10.0.0.2")
@@ -565,6 +625,9 @@ func TestSharedAddressIsSaidOnce(t *testing.T) {
 		if n := w.l.Status().Totals.Shared; n != 2 {
 			t.Errorf("%d shared, want 2", n)
 		}
+		differ.Store(true) // the rules have changed
+		w.set("a.example", "like.example")
+		w.logged(1, "a.example and like.example both have the address 10.0.0.1")
 		w.set("a.example")
 		if n := w.l.Status().Totals.Shared; n != 0 {
 			t.Errorf("%d shared, want 0", n)
@@ -594,15 +657,15 @@ func TestSettle(t *testing.T) {
 	inWorld(t, Config{}, func(w *world) {
 		w.answer(db, time.Minute, "10.0.0.1")
 		w.fail("bad.example")
-		w.mu.Lock()
 		w.latency = 3 * time.Second
-		w.mu.Unlock()
 		begin := time.Now()
 		if err := w.l.SetNames([]Name{{Name: db}, {Name: "bad.example"}}); err != nil {
 			t.Fatal(err)
 		}
 		short, cancel := context.WithTimeout(w.t.Context(), time.Second)
 		defer cancel()
+		w.mu.Unlock()
+		defer w.mu.Lock()
 		if err := w.l.Settle(short, db); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error: %v", err)
 		}
@@ -622,9 +685,7 @@ func TestConcurrencyIsBounded(t *testing.T) {
 		for i := range 10_000 {
 			names = append(names, fmt.Sprintf("n%d.example", i))
 		}
-		w.mu.Lock()
 		w.latency = time.Hour
-		w.mu.Unlock()
 		w.set(names...)
 		w.wait(59 * time.Minute)
 		if n := len(w.asks); n != 7 {

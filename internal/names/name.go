@@ -33,6 +33,7 @@ type name struct {
 	held  map[netip.Addr]*held
 	addrs []netip.Addr // what list returns, nil when it is to be made anew
 	end   item
+	hold  bool // see Name.Hold
 	gone  bool // no longer kept
 }
 
@@ -62,16 +63,16 @@ type held struct {
 
 func byName(a, b *name) int { return strings.Compare(a.key, b.key) }
 
-// deadline is when the address goes unless it is in use; false for never. What the
-// last answer had, and everything while questions fail, is held for Stale after the
-// last answer that had it; the rest goes at its own time.
+// deadline is when the address goes unless it is in use; false for never, as far as
+// is known now. What the last answer had, and everything while questions fail, is held
+// for Stale after the last answer that had it; the rest goes at its own time.
 func (n *name) deadline(h *held, stale time.Duration) (time.Time, bool) {
 	if h.static {
 		return time.Time{}, false
 	}
 	f := &n.fam[h.family]
 	if !f.failing.IsZero() || h.seen.Equal(f.answered) {
-		return later(h.expires, h.seen.Add(stale)), true
+		return later(h.expires, h.seen.Add(stale)), !n.hold
 	}
 	return h.expires, true
 }
@@ -87,8 +88,8 @@ func (n *name) list() []netip.Addr {
 
 // begin begins to keep a name. What was known of it before a restart holds as if
 // the last question had failed.
-func (l *Learner) begin(key string, now time.Time) *name {
-	n := &name{key: key, held: map[netip.Addr]*held{}}
+func (l *Learner) begin(key string, hold bool, now time.Time) *name {
+	n := &name{key: key, hold: hold, held: map[netip.Addr]*held{}}
 	n.end.name = n
 	for f := range n.fam {
 		n.fam[f].ask = item{name: n, family: family(f)}

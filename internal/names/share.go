@@ -30,6 +30,21 @@ func (l *Learner) own(n *name, a netip.Addr) {
 	l.total++
 }
 
+// sayAllSharing looks at all addresses that several names have: rules may have
+// changed.
+func (l *Learner) sayAllSharing() {
+	if l.shared.shared == 0 {
+		return
+	}
+	for a, names := range l.owners {
+		for i := range names[:min(len(names), shareLook)] {
+			for _, o := range names[:i] {
+				l.saySharing(o.key, names[i].key, a)
+			}
+		}
+	}
+}
+
 // disown undoes own.
 func (l *Learner) disown(n *name, a netip.Addr) {
 	owners := l.owners[a]

@@ -112,13 +112,12 @@ func (l *Learner) restore(n *name, now time.Time) {
 		fam := family(slices.Index(records[:], a.Record))
 		h := held{
 			since: earlier(a.Since, now), seen: earlier(a.Seen, now), family: fam,
-			expires: earlier(a.Expires, now.Add(MaxTTL+l.cfg.Grace)),
+			expires: earlier(a.Expires, now.Add(l.cfg.MaxTTL+l.cfg.Grace)),
 		}
-		if at, _ := n.deadline(&h, l.cfg.Stale); !at.After(now) {
-			if !a.InUse || l.cfg.InUse == nil {
-				continue
-			}
-			h.inUse, h.over = true, now // it is asked about at once
+		if a.InUse && l.cfg.InUse != nil {
+			h.inUse, h.over = true, now
+		} else if at, ends := n.deadline(&h, l.cfg.Stale); ends && !at.After(now) {
+			continue
 		}
 		if n.held[a.Addr] != nil || l.refused.why(a.Addr) != "" || len(n.held) >= l.cfg.MaxPerName || l.total >= l.cfg.MaxAddrs {
 			continue

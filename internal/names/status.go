@@ -77,7 +77,8 @@ type AddrStatus struct {
 	// when the last answer came that had it; zero if none ever did.
 	Since time.Time `json:"since"`
 	Seen  time.Time `json:"seen,omitzero"`
-	// Expires is when it goes if no further answer has it; zero if Static.
+	// Expires is when it goes if no further answer comes; zero if it does not go then,
+	// because it is Static or its name is to be held.
 	Expires time.Time `json:"expires,omitzero"`
 	Static  bool      `json:"static,omitempty"`
 	InUse   bool      `json:"inUse,omitempty"` // past its time, and connections with it live
@@ -126,7 +127,10 @@ func (l *Learner) nameStatus(n *name) NameStatus {
 	o := NameStatus{Name: n.key, Addrs: make([]AddrStatus, 0, len(n.held)), Answered: earlier(n.fam[inet4].answered, n.fam[inet6].answered)}
 	for _, a := range n.list() {
 		h := n.held[a]
-		at, _ := n.deadline(h, l.cfg.Stale)
+		at, ends := n.deadline(h, l.cfg.Stale)
+		if !ends {
+			at = time.Time{}
+		}
 		o.Addrs = append(o.Addrs, AddrStatus{Addr: a, Since: h.since, Seen: h.seen, Expires: at, Static: h.static, InUse: h.inUse && !h.static})
 	}
 	for i := range n.fam {

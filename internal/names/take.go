@@ -17,7 +17,7 @@ type answer struct {
 }
 
 // clampTTL returns the time for which an answer is taken to hold.
-func clampTTL(ttl time.Duration) time.Duration { return min(max(ttl, MinTTL), MaxTTL) }
+func (c *Config) clampTTL(ttl time.Duration) time.Duration { return min(max(ttl, c.MinTTL), c.MaxTTL) }
 
 // refreshAfter returns when to ask again for what holds for ttl: at 3/4 of it, or
 // up to a tenth of that earlier, so that questions that began together spread.
@@ -29,11 +29,11 @@ func (l *Learner) refreshAfter(ttl time.Duration) time.Duration {
 // take takes the answer to a question.
 func (l *Learner) take(it *item, a answer, now time.Time) {
 	n, f := it.name, &it.name.fam[it.family]
-	ttl := clampTTL(a.ttl)
+	ttl := l.cfg.clampTTL(a.ttl)
 	f.asked = true
 	l.asks.set(it, now.Add(l.refreshAfter(ttl)))
 	if !f.failing.IsZero() {
-		l.recover(n, it.family, now)
+		l.resume(n, it.family, now)
 	}
 	f.answered = now
 	var fresh []netip.Addr // not held yet
@@ -63,10 +63,10 @@ func (h *held) renew(f family, now time.Time, hold time.Duration) {
 	h.over, h.inUse = time.Time{}, false
 }
 
-// recover ends the failing of a name in a family. What it kept meanwhile stays
+// resume ends the failing of a name in a family. What it kept meanwhile stays
 // for Grace longer, as answers may rotate; but however often resolvers fail and
 // answer, not beyond Stale and Grace after the last answer that had it.
-func (l *Learner) recover(n *name, fam family, now time.Time) {
+func (l *Learner) resume(n *name, fam family, now time.Time) {
 	f := &n.fam[fam]
 	for _, h := range n.held {
 		if h.family == fam {
@@ -126,7 +126,11 @@ func (l *Learner) fail(it *item, err error, now time.Time) {
 	if f.failing.IsZero() {
 		f.failing = now
 	}
-	if f.failures == 0 {
+	switch {
+	case f.failures > 0:
+	case n.hold:
+		l.said.say("failing", "%s: %v; its addresses of before stay", n.key, err)
+	default:
 		l.said.say("failing", "%s: %v; its addresses of before stay for up to %s", n.key, err, l.cfg.Stale)
 	}
 	f.failures++

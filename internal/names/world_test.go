@@ -20,6 +20,8 @@ type world struct {
 	l   *Learner
 	cfg Config
 
+	// mu is held by the test but while it waits, and taken by whatever the Learner
+	// calls but Log and Decides, which it calls locked.
 	mu       sync.Mutex
 	says     map[string]func() (answer, error) // by "name A" and "name AAAA"; no address without
 	asks     []string                          // "name A" in order
@@ -27,10 +29,12 @@ type world struct {
 	calls    int                               // of Enforce
 	failing  error                             // what Enforce returns
 	last     Known
-	lines    []string // of the log
 	latency  time.Duration
 	cancel   context.CancelFunc
 	finished chan error
+
+	logMu sync.Mutex
+	lines []string // of the log
 }
 
 var testResolver = netip.MustParseAddrPort("192.0.2.53:53")
@@ -55,7 +59,18 @@ func newWorld(t *testing.T, cfg Config) *world {
 	w := &world{t: t, says: map[string]func() (answer, error){}}
 	cfg.Resolvers = []netip.AddrPort{testResolver}
 	cfg.Enforce = w.enforce
-	cfg.Log = func(format string, args ...any) { w.lines = append(w.lines, fmt.Sprintf(format, args...)) }
+	cfg.Log = func(format string, args ...any) {
+		w.logMu.Lock()
+		defer w.logMu.Unlock()
+		w.lines = append(w.lines, fmt.Sprintf(format, args...))
+	}
+	if inUse := cfg.InUse; inUse != nil {
+		cfg.InUse = func(ctx context.Context, asked []netip.Addr) ([]netip.Addr, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return inUse(ctx, asked)
+		}
+	}
 	if cfg.Rand == nil {
 		cfg.Rand = func() float64 { return 0 }
 	}
@@ -65,6 +80,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	}
 	l.ask = w.ask
 	w.l, w.cfg = l, l.cfg
+	w.mu.Lock()
 	return w
 }
 
@@ -76,6 +92,7 @@ func (w *world) run() {
 
 func (w *world) stop() {
 	w.cancel()
+	w.mu.Unlock()
 	if err := <-w.finished; err != nil {
 		w.t.Errorf("Run: %v", err)
 	}
@@ -85,17 +102,19 @@ func (w *world) ask(ctx context.Context, name string, f family) (answer, error) 
 	key := name + " " + records[f]
 	w.mu.Lock()
 	w.asks = append(w.asks, key)
-	says, latency := w.says[key], w.latency
+	latency := w.latency
 	w.mu.Unlock()
 	select {
 	case <-ctx.Done():
 		return answer{}, ctx.Err()
 	case <-time.After(latency):
 	}
-	if says == nil {
-		return answer{negative: true, ttl: MaxTTL}, nil
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if says := w.says[key]; says != nil {
+		return says()
 	}
-	return says()
+	return answer{negative: true, ttl: DefaultMaxTTL}, nil
 }
 
 // answer has the name answer with addresses of one family, or if there are none
@@ -109,8 +128,6 @@ func (w *world) answer(name string, ttl time.Duration, ss ...string) {
 }
 
 func (w *world) say(name string, f family, says func() (answer, error)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.says[name+" "+records[f]] = says
 }
 
@@ -121,6 +138,8 @@ func (w *world) fail(name string) {
 
 // enforce checks that changes and whole state agree, always.
 func (w *world) enforce(_ context.Context, k Known) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls++
 	w.last = k
 	if w.failing != nil {
@@ -178,12 +197,18 @@ func (w *world) set(names ...string) {
 
 // wait lets time pass, and all that is to be done in it be done.
 func (w *world) wait(d time.Duration) {
+	w.pass(d)
+	if d < DefaultEnforcePause { // what was held back by the pause between two calls
+		w.pass(DefaultEnforcePause)
+	}
+}
+
+// pass lets time pass, and all that is to be done by then be done.
+func (w *world) pass(d time.Duration) {
+	w.mu.Unlock()
+	defer w.mu.Lock()
 	time.Sleep(d)
 	synctest.Wait()
-	if d < DefaultEnforcePause { // what was held back by the pause between two calls
-		time.Sleep(DefaultEnforcePause)
-		synctest.Wait()
-	}
 }
 
 // has checks what is in force for a name.
@@ -197,6 +222,8 @@ func (w *world) has(name string, want ...string) {
 // logged checks that a line with all of the parts was logged n times.
 func (w *world) logged(n int, parts ...string) {
 	w.t.Helper()
+	w.logMu.Lock()
+	defer w.logMu.Unlock()
 	got := 0
 	for _, line := range w.lines {
 		if !slices.ContainsFunc(parts, func(p string) bool { return !strings.Contains(line, p) }) {
@@ -210,8 +237,6 @@ func (w *world) logged(n int, parts ...string) {
 
 // asked returns how often a name was asked for in a family, and forgets it.
 func (w *world) asked(key string) (n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	w.asks = slices.DeleteFunc(w.asks, func(k string) bool {
 		if k == key {
 			n++
