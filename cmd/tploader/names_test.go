@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -138,6 +139,36 @@ func TestLearnedDrift(t *testing.T) {
 		t.Errorf("damaged: %+v", out)
 	}
 	n.wantPing("damaged", netlab.Silence)
+}
+
+// TestNamesVerb: names are printed with where their addresses are from.
+func TestNamesVerb(t *testing.T) {
+	n := newNode(t, netlab.Routed)
+	n.run(2, "names")
+	n.apply(0, named("a.example", "b.example").bundle(t))
+	n.learn(loader.Known{"a.example": {world}})
+	out := n.run(0, "names")
+	want := "2 names, 1 addresses: NOT KEPT, no agent runs (tploader watch)\na.example\n  8.8.8.8 learned\nb.example\n  no address\n"
+	if out.stdout != want {
+		t.Errorf("%q, want %q", out.stdout, want)
+	}
+	snapshot := `{"version":1,"written":"2026-01-02T03:04:05Z","names":[{"name":"a.example","addrs":[
+	 {"addr":"8.8.8.8","record":"A","since":"2026-01-02T03:04:05Z","seen":"2026-01-02T03:04:06Z","expires":"2026-01-02T03:04:07Z","inUse":true}]}]}`
+	if err := os.WriteFile(filepath.Join(n.folder(), "agent.json"), []byte(`{"schema":1,"names":`+snapshot+`}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := n.run(0, "names"); !strings.Contains(out.stdout, "  8.8.8.8 in use: in force for ") {
+		t.Errorf("remembered: %s", out.stdout)
+	}
+	w := n.watch()
+	w.until("an agent", func() bool { code, _ := w.health(); return code != 0 })
+	var r namesReport
+	if err := json.Unmarshal([]byte(n.run(0, "names", "-o", "json").stdout), &r); err != nil {
+		t.Fatal(err)
+	}
+	if !r.Kept || len(r.Names) != 2 || len(r.Names[0].Addresses) != 1 || r.Names[0].Addresses[0].From != "learned" {
+		t.Errorf("%+v", r)
+	}
 }
 
 // folder returns the folder of the node's namespace.

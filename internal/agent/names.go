@@ -249,3 +249,23 @@ func (a *Agent) recall(l *loader.Loader) error {
 	}
 	return nil
 }
+
+// Remembered returns what an agent has written down of the addresses that it had
+// learned, by name, from the result of [loader.Loader.Memory]; none for nil.
+func Remembered(text []byte) (map[string][]names.Remembered, error) {
+	if text == nil {
+		return nil, nil
+	}
+	var m memory
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("what the agent remembers: %w", err)
+	}
+	if m.Schema != memorySchema {
+		return nil, fmt.Errorf("what the agent remembers has schema %d, not %d", m.Schema, memorySchema)
+	}
+	if m.Names == nil {
+		return nil, nil
+	}
+	_, known, err := names.ReadSnapshot(m.Names)
+	return known, err
+}

@@ -190,6 +190,9 @@ func (l *Loader) Agent(held *os.File) (*os.File, error) {
 	return l.folder.Agent(held)
 }
 
+// HasAgent reports whether an agent keeps the network namespace.
+func (l *Loader) HasAgent() bool { return l.folder != nil && l.folder.HasAgent() }
+
 // applied returns a record with its bundle, nil for nil and for one of another
 // backend.
 func (l *Loader) applied(r *state.Record, backend string) *Applied {

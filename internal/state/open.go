@@ -139,6 +139,16 @@ func (f *Folder) Agent(held *os.File) (*os.File, error) {
 	return fresh, nil
 }
 
+// HasAgent reports whether a process has the lock that Agent takes.
+func (f *Folder) HasAgent() bool {
+	lock, err := f.dir.open(agentLock, unix.O_RDWR)
+	if err != nil {
+		return false
+	}
+	defer lock.Close()
+	return errors.Is(unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
 // holds reports whether name in d still is the open directory sub.
 func (d *dir) holds(name string, sub *dir) bool {
 	var a, b unix.Stat_t
