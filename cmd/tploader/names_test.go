@@ -3,20 +3,27 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
+	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/learned"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // named is shut, but that names are allowed.
@@ -139,6 +146,63 @@ func TestLearnedDrift(t *testing.T) {
 		t.Errorf("damaged: %+v", out)
 	}
 	n.wantPing("damaged", netlab.Silence)
+}
+
+// TestEffects: what rules do to a name is read from either payload, also behind ports.
+func TestEffects(t *testing.T) {
+	https := model.L4Set{{First: model.L4Of(model.TCP, 443), Last: model.L4Of(model.TCP, 443)}}
+	for _, backend := range []string{bundle.NFTables, bundle.EBPF} {
+		p := shut.program()
+		list := p.Classes[0].Egress
+		ref := list.Rules[0].Ref
+		list.Rules = nil
+		for i, r := range []struct {
+			action model.Action
+			l4     model.L4Set
+			names  []string
+		}{
+			{model.Deny, model.EveryL4, []string{"deny.example"}},
+			{model.Allow, https, []string{"allow.example", "both.example"}},
+			{model.Reject, https, []string{"reject.example"}},
+			{model.Reject, model.EveryL4, []string{"both.example", "reject.example"}},
+		} {
+			ref.Index = i
+			rule := model.ListRule{Ref: ref, Action: r.action, L4: r.l4}
+			for _, n := range r.names {
+				rule.Peers = append(rule.Peers, model.ListPeer{Atom: model.Atom("fqdn " + n)})
+			}
+			list.Rules = append(list.Rules, rule)
+		}
+		for _, n := range []string{"allow.example", "both.example", "deny.example", "reject.example"} {
+			p.Names = append(p.Names, compiler.ProgramName{Name: n})
+		}
+		emit := nftables.Emit
+		if backend == bundle.EBPF {
+			emit = ebpf.Emit
+		}
+		a, err := emit(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Manifest.Tool = "test"
+		var text bytes.Buffer
+		if err := bundle.Write(&text, a.Manifest, a.Files); err != nil {
+			t.Fatal(err)
+		}
+		b, err := backends.Read(text.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]loader.Effect{
+			"allow.example": loader.Allows, "both.example": loader.Allows | loader.Denies, "deny.example": loader.Denies, "reject.example": loader.Denies,
+		}
+		if got := b.Effects(); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", backend, got, want)
+		}
+		if got := b.NodeAddrs(); !slices.Equal(got, p.NodeAddrs) {
+			t.Errorf("%s: addresses of the node %v, want %v", backend, got, p.NodeAddrs)
+		}
+	}
 }
 
 // TestNamesVerb: names are printed with where their addresses are from.

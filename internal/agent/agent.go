@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -84,6 +85,7 @@ type Agent struct {
 	handled string   // digest of the last bundle of the source that was dealt with
 
 	additive additive
+	effects  atomic.Pointer[map[string]loader.Effect] // of the names of the bundle in force
 	health   health
 }
 
@@ -95,7 +97,7 @@ func New(o Options) (*Agent, error) {
 	}
 	var err error
 	a.names, err = names.New(names.Config{
-		Resolvers: o.Resolvers, Enforce: a.enforce, InUse: a.inUse, Grace: o.Grace, Stale: o.Stale, Log: o.Log,
+		Resolvers: o.Resolvers, Enforce: a.enforce, InUse: a.inUse, Decides: a.decides, Grace: o.Grace, Stale: o.Stale, Log: o.Log,
 	})
 	return a, err
 }

@@ -92,6 +92,16 @@ func (a *Agent) settle(ctx context.Context) {
 	}
 }
 
+// decides reports whether rules do one thing to the one name and another to the other.
+func (a *Agent) decides(x, y string) bool {
+	effects := a.effects.Load()
+	if effects == nil {
+		return true
+	}
+	both := (*effects)[x] | (*effects)[y]
+	return both&(loader.Allows|loader.Denies) == loader.Allows|loader.Denies
+}
+
 // enforce has the backend hold what is known of names.
 func (a *Agent) enforce(ctx context.Context, k names.Known) error {
 	changed := []string{}
@@ -140,10 +150,11 @@ func (a *Agent) follow(l *loader.Loader) error {
 	if err != nil {
 		return err
 	}
-	list := make([]names.Name, len(b.Manifest.Names))
+	list, effects := make([]names.Name, len(b.Manifest.Names)), b.Effects()
 	for i, n := range b.Manifest.Names {
-		list[i] = names.Name{Name: n.Name, Static: n.Addrs}
+		list[i] = names.Name{Name: n.Name, Static: n.Addrs, Hold: effects[n.Name] == loader.Denies}
 	}
+	a.effects.Store(&effects)
 	a.names.SetRefused(refused)
 	if err := a.names.SetNames(list); err != nil {
 		return fmt.Errorf("names of the bundle: %w", err)
