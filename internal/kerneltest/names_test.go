@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/trafficpolicy/trafficpolicy/internal/dnslab"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
+	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
 // Where the DNS server answers, and addresses that names get.
@@ -32,6 +34,7 @@ var (
 	bIP     = [2]netip.Addr{addr("8.8.1.2"), addr("2001:db8:8:1::2")}
 	sharedP = addr("8.8.1.3")
 	spare   = addr("8.8.1.4")
+	joint   = addr("8.8.1.5")
 )
 
 // namesOut is egress by names alone: the first rule of an address decides.
@@ -185,18 +188,39 @@ func onNames(t *testing.T, f func(w *wire, dns *dnslab.Server)) {
 			t.Parallel()
 			w := newWire(t, b, wireSpec(netlab.Routed), "")
 			w.serve(443, 80)
-			w.must(w.Node.Outside.Own(dnsIP, sharedP, spare, aIP[0], aIP[1], bIP[0], bIP[1]))
+			w.must(w.Node.Outside.Own(dnsIP, sharedP, spare, joint, aIP[0], aIP[1], bIP[0], bIP[1]))
 			f(w, dnslab.New(t, w.Node.Outside.Namespace, []netip.Addr{dnsIP}))
 		})
 	}
 }
 
 // setNames puts policies of names in force.
-func (w *wire) setNames(policies ...string) {
+func (w *wire) setNames(policies ...string) *Policies {
 	w.Helper()
 	p, err := WritePolicies(w.TempDir(), strings.Join(policies, ""), wireInventory)
 	w.must(err)
 	w.apply(p, "--allow-unresolved")
+	return p
+}
+
+// wantSimulated compares what the simulator says with the addresses that the node has
+// learned, and what becomes of connections.
+func (w *wire) wantSimulated(p *Policies, port uint16, dst ...netip.Addr) {
+	w.Helper()
+	live := &Policies{append(slices.Clone(p.Args), "--live="+w.StateDir)}
+	var flows []Flow
+	for _, d := range dst {
+		f := Flow{Src: clientIP[0], Dst: d, Proto: model.TCP, Port: port}
+		if d.Is6() {
+			f.Src = clientIP[1]
+		}
+		flows = append(flows, f)
+	}
+	want, err := live.Simulate(flows)
+	w.must(err)
+	for i, f := range flows {
+		w.wantConnects("simulated, "+want[i].Both().String(), want[i].Both().Allow, port, f.Dst)
+	}
 }
 
 // records returns an A and an AAAA record.
@@ -208,7 +232,7 @@ func records(name string, of [2]netip.Addr) []string {
 // and after: an address appears, rotates, goes; answers fail; addresses are refused.
 func TestNames(t *testing.T) {
 	onNames(t, func(w *wire, dns *dnslab.Server) {
-		w.setNames(policyOf("client", namesOut))
+		p := w.setNames(policyOf("client", namesOut))
 		w.wantConnects("before any answer", false, 443, aIP[:]...)
 		r := w.runAgent("--refuse", "10.20.0.0/24")
 		r.until("names that do not exist are asked for", func() bool { return r.health() == "ok" })
@@ -237,6 +261,7 @@ func TestNames(t *testing.T) {
 			"evil.example. 1 A 100.100.100.200", "evil.example. 1 A "+openIP[0].String(), "evil.example. 1 A "+serverIP[0].String(),
 			"good.example. 1 A "+sharedP.String(), "bad.example. 1 A "+sharedP.String(),
 			"good.example. 1 A "+spare.String(), "late.example. 1 A "+spare.String(),
+			"good.example. 1 A "+joint.String(), "evil.example. 1 A "+joint.String(),
 		)...))
 		r.refresh()
 		r.until("a chain of names", func() bool { return w.connects(bIP[0], 443) })
@@ -250,7 +275,11 @@ func TestNames(t *testing.T) {
 		})
 		w.wantConnects("two names, the first rule denies", false, 443, sharedP)
 		w.wantConnects("two names, the first rule allows", true, 443, spare)
-		w.wantConnects("two names, the first rule has other ports", false, 80, spare)
+		w.wantConnects("two names, the first rule has other ports, the second denies", false, 80, spare)
+		w.wantConnects("two names, the first rule has the port", true, 443, joint)
+		w.wantConnects("two names, the first rule has other ports, the second allows", true, 80, joint)
+		w.wantSimulated(p, 443, aIP[0], aIP[1], bIP[0], sharedP, spare, joint, badIP[0])
+		w.wantSimulated(p, 80, aIP[0], bIP[0], sharedP, spare, joint)
 		w.wantEcho("a connection whose address is of a name that is denied now", false, doomed)
 		w.must(doomed.(*net.TCPConn).SetLinger(0)) // a connection that lives would keep the address
 		doomed.Close()
@@ -268,7 +297,7 @@ func TestNames(t *testing.T) {
 		w.must(dns.Fail())
 		w.must(dns.Pause())
 		r.refresh()
-		r.until("a timeout is noticed", func() bool { return r.metric("names_stale") >= 4 })
+		w.until(25*time.Second, "a timeout is noticed", func() bool { return r.metric("names_stale") >= 4 })
 		w.wantConnects("timeout", true, 443, aIP[:]...)
 		w.must(dns.Resume())
 
@@ -285,7 +314,7 @@ func TestNames(t *testing.T) {
 		// What no answer has any more goes, and what was denied by it is allowed: but not
 		// where a connection lives.
 		w.until(25*time.Second, "addresses go", func() bool { return r.metric("name_addresses") <= 65 })
-		w.wantConnects("an address that is gone", false, 443, aIP[1], bIP[0], sharedP)
+		w.wantConnects("an address that is gone", false, 443, aIP[1], bIP[0], sharedP, joint)
 		w.wantConnects("an address that a name denied", true, 443, spare)
 		w.wantConnects("an address that a name denied, on a port of no name", true, 80, spare)
 		w.wantConnects("an address in use", true, 443, aIP[0])
