@@ -72,7 +72,7 @@ func (c *command) watch(cmd *cobra.Command, f *watchFlags, args []string) error 
 	if err := c.enterWhole(); err != nil {
 		return err
 	}
-	o.Backends, o.StateDir, o.Log = backends, c.stateDir, c.logf
+	o.Backends, o.Open = backends, loader.OpenOptions{StateDir: c.stateDir, Log: c.logf}
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)

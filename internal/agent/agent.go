@@ -20,10 +20,12 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
 )
 
-// Options say what an agent keeps. Backends, StateDir and Node must be given.
+// Options say what an agent keeps. Backends, Open.StateDir and Node must be given.
 type Options struct {
 	Backends loader.Backends
-	StateDir string
+	// Open is how Loaders are opened, but for Create and Cache. Its Log gets the agent's
+	// own progress and warnings too, and must be given.
+	Open loader.OpenOptions
 	// Node is the name of this node.
 	Node string
 	// Source is a bundle, or a directory of bundles, that may be replaced at any time;
@@ -45,8 +47,7 @@ type Options struct {
 	Listen string
 	// Refresh, if not nil, has the agent look at everything now, whenever it sends.
 	Refresh <-chan os.Signal
-	// Log gets progress and warnings, one line each; Report what was applied.
-	Log    func(format string, args ...any)
+	// Report is told what was applied.
 	Report func(*loader.Result)
 }
 
@@ -56,9 +57,11 @@ type Options struct {
 // neighbours.
 const (
 	sourcePeriod = 500 * time.Millisecond
-	lookCalm     = 100 * time.Millisecond
-	lookMost     = 30 * time.Second
-	lookPause    = time.Second
+	// sourceRest is how many times as long as a look at the source took it rests.
+	sourceRest = 20
+	lookCalm   = 100 * time.Millisecond
+	lookMost   = 30 * time.Second
+	lookPause  = time.Second
 	// lookRest is how many times as long as a look took an agent rests before the next:
 	// with thousands of names nft needs seconds to list them.
 	lookRest = 10
@@ -97,7 +100,7 @@ func New(o Options) (*Agent, error) {
 	}
 	var err error
 	a.names, err = names.New(names.Config{
-		Resolvers: o.Resolvers, Enforce: a.enforce, InUse: a.inUse, Decides: a.decides, Grace: o.Grace, Stale: o.Stale, Log: o.Log,
+		Resolvers: o.Resolvers, Enforce: a.enforce, InUse: a.inUse, Decides: a.decides, Grace: o.Grace, Stale: o.Stale, Log: o.Open.Log,
 	})
 	return a, err
 }
@@ -140,7 +143,7 @@ func (a *Agent) Run(ctx context.Context) error {
 // begin puts in force again what was last, and what is new. An error is one that no
 // later try would mend.
 func (a *Agent) begin(ctx context.Context) error {
-	_, err := os.Stat(a.o.StateDir) // where there is none, no boot had a bundle
+	_, err := os.Stat(a.o.Open.StateDir) // where there is none, no boot had a bundle
 	create := err == nil || a.o.Source != ""
 	err = a.with(ctx, create, func(l *loader.Loader) error {
 		if err := a.alone(l); err != nil {
@@ -167,7 +170,9 @@ func (a *Agent) begin(ctx context.Context) error {
 // with opens a Loader for one thing to do, so that other tploaders can work between
 // two. create makes the state directory where it is missing.
 func (a *Agent) with(ctx context.Context, create bool, do func(*loader.Loader) error) error {
-	l, err := a.o.Backends.Open(ctx, loader.OpenOptions{StateDir: a.o.StateDir, Create: create, Cache: a.cache, Log: a.o.Log})
+	o := a.o.Open
+	o.Create, o.Cache = create, a.cache
+	l, err := a.o.Backends.Open(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -286,7 +291,7 @@ func (a *Agent) failed(ctx context.Context, err error) {
 // warn says an error once, until another comes.
 func (a *Agent) warn(err error) {
 	if a.health.isNews(err) {
-		a.o.Log("warning: %v", err)
+		a.o.Open.Log("warning: %v", err)
 	}
 }
 

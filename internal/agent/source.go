@@ -33,6 +33,7 @@ type source struct {
 	done   mark      // what needs no look any more
 	failed mark      // what was good and could not be applied, to be tried again
 	retry  time.Time // then
+	rest   time.Time // no look before: a directory may be large
 	// manifests of the files of a directory, as far as they were read.
 	manifests map[string]described
 }
@@ -191,10 +192,11 @@ func readBundle(path string) ([]byte, error) {
 // takes it as it is.
 func (a *Agent) trySource(ctx context.Context, now time.Time, first bool) {
 	s := a.source
-	if s.path == "" {
+	if s.path == "" || now.Before(s.rest) && !first {
 		return
 	}
 	state, err := s.state()
+	s.rest = now.Add(sourceRest * time.Since(now))
 	if err != nil {
 		a.refusedSource(err)
 		return
@@ -218,7 +220,7 @@ func (a *Agent) trySource(ctx context.Context, now time.Time, first bool) {
 // refusedSource notes why the source is not in force, nil where nothing is wrong with it.
 func (a *Agent) refusedSource(err error) {
 	if a.health.source(err) && err != nil {
-		a.o.Log("warning: %s: %v (what is in force stays)", a.source.path, err)
+		a.o.Open.Log("warning: %s: %v (what is in force stays)", a.source.path, err)
 	}
 }
 
