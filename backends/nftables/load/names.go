@@ -123,11 +123,13 @@ func (k *kernel) Learn(_ context.Context, a *loader.Applied, names []string) err
 				return fmt.Errorf("addresses of %s: %w", n.Name, err)
 			}
 		}
-		if err := w.flush(setBatch); err != nil {
-			return err
+		if w.full() {
+			if err := w.flush(); err != nil {
+				return err
+			}
 		}
 	}
-	return w.flush(0)
+	return w.flush()
 }
 
 // named returns the names of the bundle with those names, all for nil.
@@ -145,27 +147,32 @@ func named(b *loader.Bundle, names []string) []bundle.KnownName {
 	return list
 }
 
-// setBatch is how many elements a transaction should have at most, so that it fits into
-// the buffer of a socket; setMessage how many one message has, whose attributes are at
-// most 64 KiB.
+// A transaction is committed when it has more than so many elements or messages, so that
+// it fits into the buffer of a socket and the kernel's answer to each message into that of
+// the other direction. setMessage is how many elements one message has, whose attributes
+// are at most 64 KiB.
 const (
-	setBatch   = 512
-	setMessage = 512
+	setElements = 2048
+	setMessages = 256
+	setMessage  = 512
 )
 
 // setWriter changes sets of addresses.
 type setWriter struct {
-	conn    *netfilter.Conn
-	table   *netfilter.Table
-	pending int // elements
+	conn     *netfilter.Conn
+	table    *netfilter.Table
+	elements int // pending
+	messages int
 }
 
 func newSetWriter() (*setWriter, error) {
 	room := func(c *netlink.Conn) error {
 		// A name with very many addresses is one transaction too. Where the kernel does not
 		// give so much, smaller ones still fit.
-		if c.SetWriteBuffer(4<<20) != nil {
-			c.SetWriteBuffer(1 << 18)
+		for _, set := range []func(int) error{c.SetWriteBuffer, c.SetReadBuffer} {
+			if set(4<<20) != nil {
+				set(1 << 18)
+			}
 		}
 		return nil
 	}
@@ -208,6 +215,7 @@ func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error
 		if err := w.conn.SetAddElements(set, chunk); err != nil {
 			return err
 		}
+		w.messages++
 	}
 	var old []netfilter.SetElement
 	for _, a := range slices.SortedFunc(maps.Keys(gone), netip.Addr.Compare) {
@@ -217,19 +225,20 @@ func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error
 		if err := w.conn.SetDeleteElements(set, chunk); err != nil {
 			return err
 		}
+		w.messages++
 	}
-	w.pending += len(fresh) + len(old)
+	w.elements += len(fresh) + len(old)
 	return nil
 }
 
 func element(a netip.Addr) netfilter.SetElement { return netfilter.SetElement{Key: a.AsSlice()} }
 
-// flush commits what is pending if it is more than that many elements.
-func (w *setWriter) flush(most int) error {
-	if w.pending <= most {
-		return nil
-	}
-	w.pending = 0
+// full reports whether what is pending is enough for a transaction.
+func (w *setWriter) full() bool { return w.elements > setElements || w.messages > setMessages }
+
+// flush commits what is pending.
+func (w *setWriter) flush() error {
+	w.elements, w.messages = 0, 0
 	if err := w.conn.Flush(); err != nil {
 		return fmt.Errorf("write addresses of names: %w", err)
 	}
