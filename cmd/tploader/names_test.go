@@ -217,6 +217,9 @@ func TestNamesVerb(t *testing.T) {
 	if out.stdout != want {
 		t.Errorf("%q, want %q", out.stdout, want)
 	}
+	if out := n.run(0, "status"); !strings.Contains(out.stdout, "2 domain names, 1 addresses (NOT KEPT: ") {
+		t.Errorf("status: %s", out.stdout)
+	}
 	snapshot := `{"version":1,"written":"2026-01-02T03:04:05Z","names":[{"name":"a.example","addrs":[
 	 {"addr":"8.8.8.8","record":"A","since":"2026-01-02T03:04:05Z","seen":"2026-01-02T03:04:06Z","expires":"2026-01-02T03:04:07Z","inUse":true}]}]}`
 	if err := os.WriteFile(filepath.Join(n.folder(), "agent.json"), []byte(`{"schema":1,"names":`+snapshot+`}`), 0o600); err != nil {
@@ -227,6 +230,9 @@ func TestNamesVerb(t *testing.T) {
 	}
 	w := n.watch()
 	w.until("an agent", func() bool { code, _ := w.health(); return code != 0 })
+	if out := n.run(0, "status"); !strings.Contains(out.stdout, "2 domain names, 1 addresses\n") {
+		t.Errorf("status: %s", out.stdout)
+	}
 	var r namesReport
 	if err := json.Unmarshal([]byte(n.run(0, "names", "-o", "json").stdout), &r); err != nil {
 		t.Fatal(err)
