@@ -140,8 +140,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	return nil
 }
 
-// begin puts in force again what was last, and what is new. An error is one that no
-// later try would mend.
+// begin puts in force again what was last, and what is new. Returns an error where this
+// cannot be the agent of the namespace.
 func (a *Agent) begin(ctx context.Context) error {
 	_, err := os.Stat(a.o.Open.StateDir) // where there is none, no boot had a bundle
 	create := err == nil || a.o.Source != ""
@@ -149,16 +149,15 @@ func (a *Agent) begin(ctx context.Context) error {
 		if err := a.alone(l); err != nil {
 			return err
 		}
-		if l.HasLast(a.o.Node) {
-			res, err := l.Again(ctx, a.o.Node, false)
-			a.looked(ctx, l, res, err)
-		} else {
+		res, err := l.Again(ctx, a.o.Node, false)
+		if errors.Is(err, loader.ErrNever) {
 			a.nothing()
+		} else {
+			a.looked(ctx, l, res, err)
 		}
-		if err := a.recall(l); err != nil {
-			return err
-		}
-		return a.follow(l)
+		a.failed(ctx, a.recall(l))
+		a.failed(ctx, a.follow(l))
+		return nil
 	})
 	if err != nil {
 		return err
