@@ -191,7 +191,7 @@ func (c *client) transact(ctx context.Context, r *resolver, q *query) (*dns.Msg,
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		c.note(r, network, got.unusable, err, time.Now())
+		c.note(r, got.unusable, err, time.Now())
 		if err != nil {
 			return nil, fmt.Errorf("%w (%s)", err, network)
 		}
@@ -202,25 +202,20 @@ func (c *client) transact(ctx context.Context, r *resolver, q *query) (*dns.Msg,
 	return nil, errors.New("no answer that is whole") // exchange does not do that over TCP
 }
 
-// note keeps account of a resolver. Only UDP says whether it is there: TCP may
-// be closed to us.
-func (c *client) note(r *resolver, network string, unusable int, err error, now time.Time) {
+// note keeps account of a resolver. One whose TCP is closed to us is not down for
+// that: each query begins with an answer over UDP.
+func (c *client) note(r *resolver, unusable int, err error, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r.Queries++
 	r.Unusable += uint64(unusable)
-	silent := errors.Is(err, errSilent)
-	if silent {
-		r.Silent++
-	}
-	switch {
-	case network != "udp":
-	case !silent:
+	if !errors.Is(err, errSilent) {
 		r.silent, r.DownUntil = 0, time.Time{}
-	default:
-		if r.silent++; r.silent >= downAfter {
-			r.DownUntil = now.Add(min(downFirst<<min(r.silent-downAfter, 10), downLast))
-		}
+		return
+	}
+	r.Silent++
+	if r.silent++; r.silent >= downAfter {
+		r.DownUntil = now.Add(min(downFirst<<min(r.silent-downAfter, 10), downLast))
 	}
 }
 

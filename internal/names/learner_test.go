@@ -341,6 +341,56 @@ func TestInUseStays(t *testing.T) {
 	})
 }
 
+// TestInUseCannotBeToldLater: that an address was in use once, before answers had it
+// again, shortens nothing.
+func TestInUseCannotBeToldLater(t *testing.T) {
+	var fail error
+	inUse := func(_ context.Context, asked []netip.Addr) ([]netip.Addr, error) {
+		if fail != nil {
+			return nil, fail
+		}
+		return asked, nil
+	}
+	inWorld(t, Config{InUse: inUse, Grace: time.Minute, Stale: time.Hour}, func(w *world) {
+		w.answer(db, 10*time.Second, "10.0.0.1")
+		w.set(db)
+		w.answer(db, 10*time.Second)
+		w.wait(10 * time.Minute) // in use
+		w.answer(db, 10*time.Second, "10.0.0.1")
+		w.wait(24 * time.Hour)
+		fail = errors.New("no table")
+		w.answer(db, 10*time.Second)
+		w.wait(30 * time.Minute)
+		w.has(db, "10.0.0.1")
+	})
+}
+
+// TestAnsweredWhileInUseIsAsked: an answer that comes meanwhile keeps its address.
+func TestAnsweredWhileInUseIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Grace: time.Second})
+		defer w.mu.Unlock()
+		if err := w.l.SetNames([]Name{{Name: db}}); err != nil {
+			t.Fatal(err)
+		}
+		it := &w.l.names[db].fam[inet4].ask
+		begin := time.Now()
+		w.l.take(it, answer{addrs: addrs("10.0.0.1", "10.0.0.2"), ttl: 0}, begin)
+		w.l.take(it, answer{addrs: addrs("10.0.0.3"), ttl: 0}, begin.Add(time.Second))
+		w.l.scheduleEnd(it.name)
+		then := begin.Add(time.Minute)
+		done, _ := w.l.collectOver(then)
+		if len(done) != 2 {
+			t.Fatalf("%d addresses are over, want 2", len(done))
+		}
+		w.l.take(it, answer{addrs: addrs("10.0.0.2", "10.0.0.3"), ttl: 0}, then)
+		w.l.endOver(done, nil, nil, then)
+		if got := w.l.Current()[db]; !slices.Equal(got, addrs("10.0.0.2", "10.0.0.3")) {
+			t.Errorf("left: %s", got)
+		}
+	})
+}
+
 func TestInUseIsAskedOnceForAll(t *testing.T) {
 	calls := 0
 	inUse := func(context.Context, []netip.Addr) ([]netip.Addr, error) { calls++; return nil, nil }
@@ -462,6 +512,21 @@ func TestStaticAddresses(t *testing.T) {
 		w.has(db, "10.0.0.1", "192.0.2.1")
 		w.answer(db, time.Minute, "10.0.0.1")
 		w.wait(8 * time.Minute)
+		w.has(db, "10.0.0.1")
+	})
+}
+
+// TestStaticNoMore: an address that only the operator may open goes when the operator
+// no longer does, whatever answers say.
+func TestStaticNoMore(t *testing.T) {
+	inWorld(t, Config{}, func(w *world) {
+		w.answer(db, time.Minute, "169.254.169.254", "10.0.0.1")
+		if err := w.l.SetNames([]Name{{Name: db, Static: addrs("169.254.169.254", "10.0.0.1")}}); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(0)
+		w.has(db, "10.0.0.1", "169.254.169.254")
+		w.set(db)
 		w.has(db, "10.0.0.1")
 	})
 }

@@ -40,18 +40,13 @@ func (l *Learner) take(it *item, a answer, now time.Time) {
 	refused := map[netip.Addr]string{}
 	for _, addr := range a.addrs {
 		addr = addr.Unmap()
-		h := n.held[addr]
-		if h == nil || !h.static {
-			if why := l.refused.why(addr); why != "" {
-				refused[addr] = why
-				continue
-			}
-		}
-		if h == nil {
+		if h := n.held[addr]; h != nil { // static, or not refused
+			h.renew(it.family, now, ttl+l.cfg.Grace)
+		} else if why := l.refused.why(addr); why != "" {
+			refused[addr] = why
+		} else {
 			fresh = append(fresh, addr)
-			continue
 		}
-		h.renew(it.family, now, ttl+l.cfg.Grace)
 	}
 	l.noteRefused(n, f, refused)
 	l.admit(n, it.family, fresh, now, ttl+l.cfg.Grace)
