@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"slices"
 
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 	"github.com/trafficpolicy/trafficpolicy/internal/canon"
 )
 
@@ -108,4 +110,26 @@ func (t *Tables) encode() ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", TablesFile, err)
 	}
 	return b.Bytes(), nil
+}
+
+// NodeAddrs returns the addresses of the node.
+func (g *Graph) NodeAddrs() []netip.Addr { return g.Tables.NodeAddrs }
+
+// NameRules returns, by id of a domain name, the ids of the rules that are about it;
+// an empty one where a chain goes on to something else than a rule.
+func (g *Graph) NameRules() map[string][]string {
+	rules := map[string][]string{}
+	for _, chain := range g.Tables.Chains {
+		for _, l := range chain {
+			id := ""
+			if _, i, ok := l.Ref.Decider(); ok && int(i) < len(g.Tables.Deciders) {
+				id = g.Tables.Deciders[i]
+			}
+			name := bundle.ID(l.Name)
+			if !slices.Contains(rules[name], id) {
+				rules[name] = append(rules[name], id)
+			}
+		}
+	}
+	return rules
 }

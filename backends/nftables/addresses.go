@@ -44,19 +44,32 @@ func (e *emitter) selfSet(f fam) {
 // nameSet writes the addresses of a domain name. Those known now have no
 // timeout; what a node learns later may.
 func (e *emitter) nameSet(domain string, addrs []netip.Addr, f fam) {
-	name := nameSetName(domain, f)
-	own := ofFamily(addrs, f)
+	name, own := nameSetName(domain, f), ofFamily(addrs, f)
 	if len(own) > e.limits.nameAddrs {
 		e.fail(&LimitError{
 			What: fmt.Sprintf("%s addresses of domain name %s", f.Family, domain), Have: len(own), Max: e.limits.nameAddrs,
 			Hint: "give fewer with --resolve, or write their CIDRs in place of the name",
 		})
 	}
-	e.out.set("set", name, fmt.Sprintf("type %s; size %d; flags timeout;", f.addrType, maxNameAddrs))
+	e.out.set("set", name, fmt.Sprintf("type %s; size %d; flags timeout;", f.addrType, NameSetSize(len(own))))
 	e.out.add(name, own)
 }
 
-func nameSetName(domain string, f fam) string { return gen("name%s_%s", f.n, bundle.ID(domain)) }
+// minNameSet is the least number of addresses of a family that a domain name can have.
+const minNameSet = 1024
+
+// NameSetSize returns how many addresses of a family a domain name can have that has so
+// many when it is compiled. The kernel takes memory for all of them at once
+// (net/netfilter/nft_set_hash.c, nft_rhash_init): 8 KiB for 1,024.
+func NameSetSize(compiled int) int { return max(minNameSet, 2*compiled) }
+
+func nameSetName(domain string, f fam) string { return NameSet(genPrefix, bundle.ID(domain), f.Family) }
+
+// NameSet returns the name of the set that holds the addresses of the domain name with
+// that id, in the generation whose objects' names begin with prefix.
+func NameSet(prefix, id string, f model.Family) string {
+	return prefix + "name" + fams[f].n + "_" + id
+}
 
 // domainOf returns the domain name that an atom stands for.
 func domainOf(a model.Atom) (string, bool) { return strings.CutPrefix(string(a), "fqdn ") }

@@ -19,15 +19,20 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
-// applyFlags are the flags of apply.
-type applyFlags struct {
+// targetFlags say where and how bundles are applied.
+type targetFlags struct {
 	ifaces         []string
 	node           string
 	nodeAddrs      []string
 	maxConnections uint32
-	dryRun         bool
-	last           bool
-	trust          trustFlags
+}
+
+// applyFlags are the flags of apply.
+type applyFlags struct {
+	targetFlags
+	dryRun bool
+	last   bool
+	trust  trustFlags
 }
 
 func (c *command) applyCmd() *cobra.Command {
@@ -49,11 +54,8 @@ remembered: without the flag the keys of the last apply count, for every verb th
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.apply(cmd, f, args) },
 	}
+	f.register(cmd)
 	p := cmd.Flags()
-	p.StringArrayVar(&f.ifaces, "iface", nil, "attach only to interfaces whose names match this `glob`, and to those whatever their kind (repeatable)")
-	p.StringVar(&f.node, "node", "", "name of this node (default the host name)")
-	p.StringArrayVar(&f.nodeAddrs, "node-addr", nil, "one more `address` of the node, which may always reach its pods (repeatable)")
-	p.Uint32Var(&f.maxConnections, "max-connections", 0, "nftables: most tracked connections of one pod, 0 for no limit")
 	p.BoolVar(&f.dryRun, "dry-run", false, "check everything and change nothing")
 	p.BoolVar(&f.last, "last", false, "apply what is in force again or, after a boot, what was in force on this node before it")
 	p.BoolVar(&f.trust.unsigned, "unsigned", false, "forget the trusted keys, and take a bundle whoever made it")
@@ -61,11 +63,20 @@ remembered: without the flag the keys of the last apply count, for every verb th
 	return cmd
 }
 
+func (f *targetFlags) register(cmd *cobra.Command) {
+	p := cmd.Flags()
+	p.StringArrayVar(&f.ifaces, "iface", nil, "attach only to interfaces whose names match this `glob`, and to those whatever their kind (repeatable)")
+	p.StringVar(&f.node, "node", "", "name of this node (default the host name)")
+	p.StringArrayVar(&f.nodeAddrs, "node-addr", nil, "one more `address` of the node, which may always reach its pods (repeatable)")
+	p.Uint32Var(&f.maxConnections, "max-connections", 0, "nftables: most tracked connections of one pod, 0 for no limit")
+}
+
 func (c *command) apply(cmd *cobra.Command, f *applyFlags, args []string) error {
 	o, err := f.options()
 	if err != nil {
 		return err
 	}
+	o.DryRun = f.dryRun
 	if f.last && (len(args) > 0 || f.changed(cmd)) {
 		return errors.New("--last applies a stored bundle with its flags: it takes no bundle, --iface, --node-addr or --max-connections")
 	}
@@ -102,8 +113,8 @@ func (f *applyFlags) changed(cmd *cobra.Command) bool {
 
 // options checks the flags and puts them in order, so that the same flags in
 // another order are the same.
-func (f *applyFlags) options() (loader.ApplyOptions, error) {
-	o := loader.ApplyOptions{Node: f.node, DryRun: f.dryRun}
+func (f *targetFlags) options() (loader.ApplyOptions, error) {
+	o := loader.ApplyOptions{Node: f.node}
 	o.MaxConnections = f.maxConnections
 	if f.maxConnections > math.MaxInt32 {
 		return o, fmt.Errorf("--max-connections %d is more than %d", f.maxConnections, math.MaxInt32)

@@ -679,7 +679,7 @@ func TestEBPFTakeover(t *testing.T) {
 			if err := m.Lookup(key, &conn); err != nil {
 				t.Fatalf("the connection is not known: %v", err)
 			}
-			if conn.Direction != bpf.Egress || conn.Generation != 0 || conn.TCP != bpf.TCPOpen {
+			if conn.Direction != bpf.Egress || conn.Stamp != 0 || conn.TCP != bpf.TCPOpen {
 				t.Errorf("%+v", conn)
 			}
 			if _, err := c.Write([]byte("x")); err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -147,6 +148,9 @@ type policy struct {
 	pod      bool   // pod scope, for pod a
 	pods     []compiler.ProgramPod
 	rules    int // more rules that no packet matches
+	// names are domain names that pod a may reach whatever else is said, a hundred in a
+	// rule; sorted.
+	names []string
 }
 
 func prefixes(list ...string) []model.ListPeer {
@@ -166,10 +170,18 @@ func (p policy) program() *compiler.Program {
 		}
 		return &model.RuleList{Direction: d, Isolated: true, Rules: rules}
 	}
-	egress := []model.ListRule{
+	var egress []model.ListRule
+	for some := range slices.Chunk(p.names, 100) {
+		r := model.ListRule{Action: model.Allow}
+		for _, n := range some {
+			r.Peers = append(r.Peers, model.ListPeer{Atom: model.Atom("fqdn " + n)})
+		}
+		egress = append(egress, r)
+	}
+	egress = append(egress, []model.ListRule{
 		{Action: p.world, Peers: prefixes("8.8.8.0/24", "2001:db8::/64")},
 		{Action: model.Allow, Peers: prefixes("10.20.0.0/24", "fd00:20::/64")},
-	}
+	}...)
 	for i := range p.rules {
 		a := netip.AddrFrom4([4]byte{10, 99, byte(i >> 8), byte(i)})
 		egress = append(egress, model.ListRule{Action: model.Deny, Peers: prefixes(a.String() + "/32")})
@@ -183,6 +195,9 @@ func (p policy) program() *compiler.Program {
 			Egress:   list(model.Egress, egress...),
 			Ingress:  list(model.Ingress, model.ListRule{Action: model.Allow, Peers: prefixes("0.0.0.0/0", "::/0")}),
 		}},
+	}
+	for _, n := range p.names {
+		prog.Names = append(prog.Names, compiler.ProgramName{Name: n})
 	}
 	if prog.Pods == nil {
 		prog.Pods = []compiler.ProgramPod{{Ref: "default/a", Addrs: addrA[:]}, {Ref: "default/b", Addrs: addrB[:]}}

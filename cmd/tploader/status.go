@@ -88,6 +88,13 @@ func writeStatus(w io.Writer, s *loader.Status) error {
 	for _, p := range s.Pods {
 		writePod(&b, p)
 	}
+	if n := s.Names; n != nil {
+		fmt.Fprintf(&b, "%d domain names, %d addresses", n.Names, n.Addresses)
+		if !n.Kept {
+			b.WriteString(" (NOT KEPT: no agent runs, addresses stay as they are)")
+		}
+		b.WriteString("\n")
+	}
 	if t := s.Connections; t != nil {
 		fmt.Fprintf(&b, "connection table: %d of %d", t.Count, t.Max)
 		if t.High {

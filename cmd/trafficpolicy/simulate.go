@@ -22,6 +22,7 @@ type simulateFlags struct {
 	flows                 string
 	fast                  bool
 	output, expect        string
+	live                  string
 }
 
 func (c *command) simulateCmd(common *commonFlags) *cobra.Command {
@@ -45,10 +46,14 @@ With --flows each line is a flow, as CSV with a header (src,dst,proto,port) or a
 JSON objects with those keys, and each line of the output is its answer in JSON,
 or {"error", "line"} for a line that is no flow (exit 2 at the end). --fast looks
 the rules up in tables instead of trying them one by one; the answers are the
-same, of which the first hundred and one in a thousand are tried both ways.`,
+same, of which the first hundred and one in a thousand are tried both ways.
+
+With --live domain names also have the addresses that the tploader of this node has
+learned: what happens to the flow here and now. It reads a file and asks nobody.`,
 		Example: `  trafficpolicy simulate -f policies/ -i cluster.json --src default/agent-pod --dst 8.8.8.8 --port 443
   trafficpolicy simulate -f policies/ -i cluster.json --src default/agent-pod --dst svc:kube-system/kube-dns --proto udp --port 53 --expect allow
   trafficpolicy simulate -f p.yaml --src 'default?app=agent' --dst 100.100.100.200 --port 80 -o json
+  trafficpolicy simulate -f policies/ -i cluster.json --src default/agent-pod --dst rds.example.com --port 3306 --live
   trafficpolicy simulate -f policies/ -i cluster.json --flows flows.csv --fast`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd, f) },
@@ -60,6 +65,8 @@ same, of which the first hundred and one in a thousand are tried both ways.`,
 	p.StringVar(&f.port, "port", "", "destination port, 0 to 65535; needed where a rule looks at it")
 	p.StringVar(&f.flows, "flows", "", "judge the flows of this file (- for standard input)")
 	p.BoolVar(&f.fast, "fast", false, "look the rules of --flows up in tables; for many flows or many rules")
+	p.StringVar(&f.live, "live", "", "domain names also have the addresses that the node has learned, as tploader keeps them in this file or state `directory`")
+	p.Lookup("live").NoOptDefVal = liveDefault
 	p.StringVarP(&f.output, "output", "o", "text", "form of the answer (text|json)")
 	p.StringVar(&f.expect, "expect", "", "exit 1 where a verdict is another (allow|deny)")
 	return cmd
@@ -107,6 +114,11 @@ func (c *command) simulate(cmd *cobra.Command, f *simulateFlags) error {
 	o, err := f.options()
 	if err != nil {
 		return err
+	}
+	if f.live != "" {
+		if err := addLive(o.Resolve, f.live); err != nil {
+			return err
+		}
 	}
 	in, err := f.loadValid(cmd.Context(), c, nil)
 	if err != nil {

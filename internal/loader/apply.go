@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,9 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/place"
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
+
+// ErrSequence says that a bundle is older than one that was in force.
+var ErrSequence = errors.New("refusing to go back")
 
 // ApplyOptions are the switches of the apply command.
 type ApplyOptions struct {
@@ -22,6 +26,8 @@ type ApplyOptions struct {
 	// DryRun checks everything, the kernel's own checks included, and changes
 	// nothing.
 	DryRun bool
+	// force loads the generation also where it is in force.
+	force bool
 }
 
 // Result says what an apply did, or with DryRun would do.
@@ -34,6 +40,9 @@ type Result struct {
 	// flags recorded.
 	Loaded bool
 	Drift  []string // what was mended
+	// Unattached are the pods whose traffic the backend's hooks on interfaces do not see,
+	// where it has such, and why.
+	Unattached []PodStatus
 }
 
 // Apply puts a bundle in force. Whatever fails up to the switch leaves the
@@ -47,7 +56,7 @@ func (l *Loader) Apply(ctx context.Context, b *Bundle, o ApplyOptions) (*Result,
 	// domain names: the exception is for the very bundle.
 	inForce := l.state().Current != nil && l.state().Current.Bundle == digest(b.data)
 	if b.Manifest.Sequence < most && !inForce {
-		return nil, fmt.Errorf("bundle has sequence %d and one with %d was in force already: refusing to go back (tploader rollback does)", b.Manifest.Sequence, most)
+		return nil, fmt.Errorf("bundle has sequence %d and one with %d was in force already: %w (tploader rollback does)", b.Manifest.Sequence, most, ErrSequence)
 	}
 	return l.put(ctx, b, o, nil)
 }
@@ -66,9 +75,12 @@ func (l *Loader) maxSequence(m *bundle.Manifest) (uint64, error) {
 // namespace or, where nothing was in force in it yet, the target's of an earlier boot.
 func (l *Loader) memory(m *bundle.Manifest) (*state.State, error) {
 	if l.state().Current == nil {
-		s, _, err := l.earlier(string(m.Scope), m.Name)
-		if s != nil || err != nil {
-			return s, err
+		p, err := l.earlier(string(m.Scope), m.Name)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			return p.State, nil
 		}
 	}
 	return l.state(), nil
@@ -89,6 +101,11 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	if err != nil {
 		return nil, err
 	}
+	if !o.DryRun {
+		if err := l.adopt(b); err != nil {
+			return nil, err
+		}
+	}
 	c, res, err := l.compare(ctx, k, b, o, places)
 	if err != nil {
 		return nil, err
@@ -96,6 +113,9 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 	res.Changed = res.Changed || !slices.Equal(keys.Texts(), l.state().Trusted)
 	if !res.Changed {
 		res.Record = l.state().Current
+	}
+	res.Unattached = unattached(podStatus(b, places, res.Record.Interfaces))
+	if !res.Changed {
 		return res, nil
 	}
 	p, err := k.Plan(ctx, c)
@@ -110,6 +130,7 @@ func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *sta
 		return nil, err
 	}
 	next.Trusted = keys.Texts()
+	l.cache.get(c.Record.Bundle, func() (*Bundle, error) { return b, nil })
 	return res, l.carryOut(ctx, k, c, p, next)
 }
 
@@ -123,7 +144,7 @@ func (l *Loader) compare(ctx context.Context, k Kernel, b *Bundle, o ApplyOption
 		Apply: 1, Backend: m.Backend, Scope: string(m.Scope), Name: m.Name, Generation: m.Generation,
 		Sequence: m.Sequence, Bundle: digest(b.data), Applied: l.now(), Options: o.Options, Interfaces: place.Interfaces(places),
 	}
-	c := &Change{Bundle: b, Record: r, Places: places, Load: true}
+	c := &Change{Bundle: b, Record: r, Places: places, Learned: l.known(), Load: true}
 	res := &Result{Record: r, Places: places, Changed: true}
 	if current != nil {
 		r.Apply = current.Apply + 1
@@ -134,7 +155,7 @@ func (l *Loader) compare(ctx context.Context, k Kernel, b *Bundle, o ApplyOption
 				return nil, nil, err
 			}
 			if current.Generation == m.Generation {
-				c.Load = len(res.Drift) > 0 || !sameObjects(current, r)
+				c.Load = o.force || len(res.Drift) > 0 || !sameObjects(current, r)
 				res.Changed = c.Load || !sameRecord(current, r)
 			}
 		}

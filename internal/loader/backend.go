@@ -4,6 +4,7 @@ package loader
 
 import (
 	"context"
+	"net/netip"
 	"os"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -70,6 +71,17 @@ type Kernel interface {
 	Holding(ctx context.Context, a *Applied) ([]byte, error)
 	// Remove deletes all of the backend, and reports whether there was anything.
 	Remove(ctx context.Context) (bool, error)
+	// Learn brings the addresses of domain names to what a says, in steps of which a
+	// packet sees the whole or nothing for each name. names, if not nil, are those that
+	// may differ. It returns an error that wraps ErrReload, and has changed nothing, where
+	// only a generation that is loaded anew can be told. Live connections are judged by
+	// what names mean from then on.
+	Learn(ctx context.Context, a *Applied, names []string) error
+	// Peers calls visit with the other end of each live connection of a governed pod,
+	// in any order, and more than once for some. It holds one at a time in memory.
+	Peers(ctx context.Context, a *Applied, visit func(netip.Addr)) error
+	// NameTable describes the table of addresses of names that is fullest, nil without one.
+	NameTable(ctx context.Context, a *Applied) *ConnTable
 	// Counts reads the counters. It returns an error that wraps ErrNothing where
 	// there are none.
 	Counts(ctx context.Context) (*Counts, error)
@@ -84,6 +96,8 @@ type Change struct {
 	// Current is the record in force, nil if nothing of the same backend is.
 	Current *state.Record
 	Places  []place.Place // of every pod address
+	// Learned is what domain names mean beside what the bundle says.
+	Learned Known
 	// Load is set where the generation has to be loaded. Otherwise only
 	// interfaces, flags or the sequence differ from Current.
 	Load bool
@@ -106,4 +120,15 @@ type Plan interface {
 type Applied struct {
 	Record *state.Record
 	Bundle func() (*Bundle, error)
+	// Learned is what domain names mean beside what the bundle says.
+	Learned Known
+}
+
+// Meaning returns what the bundle's names mean.
+func (a *Applied) Meaning() (Known, error) {
+	b, err := a.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	return b.Meaning(a.Learned), nil
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -85,6 +86,14 @@ func (bs Backends) stored(data []byte, err error) (*Bundle, error) {
 		return nil, fmt.Errorf("stored %w", err)
 	}
 	return b, nil
+}
+
+// NodeAddrs returns the addresses of the node that the bundle has.
+func (b *Bundle) NodeAddrs() []netip.Addr {
+	if p, ok := b.Payload.(interface{ NodeAddrs() []netip.Addr }); ok {
+		return p.NodeAddrs()
+	}
+	return nil
 }
 
 // places returns the pods as discovery wants them.

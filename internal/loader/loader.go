@@ -32,6 +32,8 @@ type OpenOptions struct {
 	// these and asks for no signature.
 	Trusted  *bundle.Keyring
 	Unsigned bool
+	// Cache, if not nil, has bundles that earlier Loaders have read.
+	Cache *Cache
 	// Log, if not nil, gets progress and warnings, one line each.
 	Log func(format string, args ...any)
 }
@@ -48,7 +50,8 @@ type Loader struct {
 	stateDir string
 	trusted  *bundle.Keyring // as in OpenOptions
 	unsigned bool
-	read     map[string]*Bundle // stored bundles by digest
+	cache    *Cache
+	learned  Known // of folder; nil until it is read
 	now      func() time.Time
 }
 
@@ -64,9 +67,12 @@ func (bs Backends) Open(ctx context.Context, o OpenOptions) (*Loader, error) {
 		return nil, err
 	}
 	l := &Loader{
-		backends: bs, space: space, kernels: map[string]Kernel{}, read: map[string]*Bundle{},
+		backends: bs, space: space, kernels: map[string]Kernel{}, cache: o.Cache,
 		stateDir: o.StateDir, trusted: o.Trusted, unsigned: o.Unsigned,
 		now: func() time.Time { return time.Now().UTC().Truncate(time.Second) },
+	}
+	if l.cache == nil {
+		l.cache = NewCache()
 	}
 	if o.Bundle != nil {
 		if _, err := l.kernel(ctx, o.Bundle.Manifest.Backend); err != nil {
@@ -170,7 +176,7 @@ func (l *Loader) state() *state.State {
 
 // earlier returns what was in force for a target in an earlier boot, nil without
 // such. A dry run has no folder of its own to ask.
-func (l *Loader) earlier(scope, name string) (*state.State, []byte, error) {
+func (l *Loader) earlier(scope, name string) (*state.Past, error) {
 	if l.folder == nil {
 		return state.Earlier(l.stateDir, l.space.Key, scope, name)
 	}
@@ -188,15 +194,23 @@ func (l *Loader) Current() (*Bundle, error) {
 
 // bundleOf returns the stored bundle of a record.
 func (l *Loader) bundleOf(r *state.Record) (*Bundle, error) {
-	if b := l.read[r.Bundle]; b != nil {
-		return b, nil
-	}
-	b, err := l.backends.stored(l.folder.Bundle(r))
-	if err == nil {
-		l.read[r.Bundle] = b
-	}
-	return b, err
+	return l.cache.get(r.Bundle, func() (*Bundle, error) { return l.backends.stored(l.folder.Bundle(r)) })
 }
+
+// Record returns what is in force, nil if nothing is.
+func (l *Loader) Record() *state.Record { return l.state().Current }
+
+// Agent takes, or keeps, the lock that one agent at a time has in a network namespace; see
+// [state.Folder.Agent]. It returns ErrNothing where nothing was ever applied.
+func (l *Loader) Agent(held *os.File) (*os.File, error) {
+	if l.folder == nil {
+		return nil, ErrNothing
+	}
+	return l.folder.Agent(held)
+}
+
+// HasAgent reports whether an agent keeps the network namespace.
+func (l *Loader) HasAgent() bool { return l.folder != nil && l.folder.HasAgent() }
 
 // applied returns a record with its bundle, nil for nil and for one of another
 // backend.
@@ -204,5 +218,5 @@ func (l *Loader) applied(r *state.Record, backend string) *Applied {
 	if r == nil || r.Backend != backend {
 		return nil
 	}
-	return &Applied{r, func() (*Bundle, error) { return l.bundleOf(r) }}
+	return &Applied{r, func() (*Bundle, error) { return l.bundleOf(r) }, l.known()}
 }

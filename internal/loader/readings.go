@@ -62,7 +62,29 @@ func (l *Loader) Readings(ctx context.Context) (*Readings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read back what the kernel holds: %w", err)
 	}
+	if r.Kernel != nil {
+		setApart(r.Kernel, r.Manifest.Names, l.known())
+	}
 	return r, nil
+}
+
+// setApart tells the addresses that this node has learned of names from those that the
+// bundle has, and from those that nobody ought to have put there.
+func setApart(r *space.Reading, compiled []bundle.KnownName, learned Known) {
+	for _, n := range compiled {
+		var own []netip.Addr
+		for _, a := range r.Names[n.Name] {
+			if _, ok := slices.BinarySearchFunc(n.Addrs, a, netip.Addr.Compare); !ok && slices.Contains(learned[n.Name], a) {
+				if r.Learned == nil {
+					r.Learned = map[string][]netip.Addr{}
+				}
+				r.Learned[n.Name] = append(r.Learned[n.Name], a)
+				continue
+			}
+			own = append(own, a)
+		}
+		r.Names[n.Name] = own
+	}
 }
 
 // decode returns what the stored bundle in force decides.

@@ -10,6 +10,9 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
+// ErrNever says that there is nothing that Again could apply.
+var ErrNever = errors.New("no bundle was ever in force")
+
 // Rollback puts the bundle in force that was before the present one, with the
 // flags that it was applied with. The present one is then the one before, so a
 // second Rollback takes the first back. Its signature is checked by the keys that
@@ -30,8 +33,8 @@ func (l *Loader) Rollback(ctx context.Context) (*Result, error) {
 }
 
 // Again applies the bundle in force once more, with its flags; where nothing is
-// in force, what was for that node in the last boot. Its signature is checked. It returns an error if
-// there is neither.
+// in force, what was for that node in the last boot. Its signature is checked. It
+// returns an error that wraps ErrNever if there is neither.
 func (l *Loader) Again(ctx context.Context, node string, dryRun bool) (*Result, error) {
 	b, r, err := l.last(node)
 	if err != nil {
@@ -48,13 +51,13 @@ func (l *Loader) last(node string) (*Bundle, *state.Record, error) {
 		b, err := l.bundleOf(r)
 		return b, r, err
 	}
-	s, data, err := l.earlier("node", node)
+	p, err := l.earlier("node", node)
 	if err != nil {
 		return nil, nil, err
 	}
-	if s == nil {
-		return nil, nil, fmt.Errorf("no bundle was ever in force for node %q", node)
+	if p == nil {
+		return nil, nil, fmt.Errorf("%w for node %q", ErrNever, node)
 	}
-	b, err := l.backends.stored(data, nil)
-	return b, s.Current, err
+	b, err := l.backends.stored(p.Bundle, nil)
+	return b, p.State.Current, err
 }

@@ -89,6 +89,20 @@ func (l *Loader) Stats(ctx context.Context) (*Stats, error) {
 	return s, nil
 }
 
+// Tables describes the table of connections and that of addresses of domain names, nil
+// where there is none.
+func (l *Loader) Tables(ctx context.Context) (conns, names *ConnTable, err error) {
+	r := l.state().Current
+	if r == nil {
+		return nil, nil, ErrNothing
+	}
+	k, err := l.kernel(ctx, r.Backend)
+	if err != nil {
+		return nil, nil, err
+	}
+	return k.Connections(ctx), k.NameTable(ctx, l.applied(r, r.Backend)), nil
+}
+
 // defaultCounts joins the classes that share a counter.
 func defaultCounts(b *Bundle, counts *Counts) []DefaultCount {
 	pods := map[int][]string{}

@@ -38,6 +38,16 @@ type Status struct {
 	// Drift is how the kernel differs from what was applied, in sentences.
 	Drift       []string   `json:"drift"`
 	Connections *ConnTable `json:"connections,omitempty"`
+	// Names is nil where the bundle has no domain names.
+	Names *NamesStatus `json:"names,omitempty"`
+}
+
+// NamesStatus is how domain names are kept.
+type NamesStatus struct {
+	Names     int `json:"names"`
+	Addresses int `json:"addresses"` // those of the bundle and those learned
+	// Kept is set while an agent runs. Without one addresses stay as they are.
+	Kept bool `json:"kept"`
 }
 
 // PodStatus is one governed pod.
@@ -150,6 +160,7 @@ func (l *Loader) findPods(s *Status, r *state.Record) error {
 		return err
 	}
 	s.Node = b.Manifest.Node
+	s.Names = l.namesStatus(b)
 	n, err := place.Open()
 	if err != nil {
 		return err
@@ -173,6 +184,22 @@ func (l *Loader) findPods(s *Status, r *state.Record) error {
 		}
 	}
 	return nil
+}
+
+func (l *Loader) namesStatus(b *Bundle) *NamesStatus {
+	if len(b.Manifest.Names) == 0 {
+		return nil
+	}
+	s := &NamesStatus{Names: len(b.Manifest.Names), Kept: l.HasAgent()}
+	for _, addrs := range b.Meaning(l.known()) {
+		s.Addresses += len(addrs)
+	}
+	return s
+}
+
+// unattached returns those of the pods that are not attached.
+func unattached(pods []PodStatus) []PodStatus {
+	return slices.DeleteFunc(pods, func(p PodStatus) bool { return p.Attached })
 }
 
 // interfaceNames returns the names of the namespace's interfaces.

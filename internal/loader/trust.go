@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
 // trust checks that a bundle is signed as it must be, and returns the keys that are
@@ -21,6 +22,23 @@ func (l *Loader) trust(b *Bundle) (*bundle.Keyring, error) {
 	return keys, c.Verify(keys)
 }
 
+// Trusted returns the keys that a new bundle must be signed by, nil where no signature
+// is asked for.
+func (l *Loader) Trusted() (*bundle.Keyring, error) {
+	if l.trusted != nil || l.unsigned {
+		return l.trusted, nil
+	}
+	return keyringOf(l.state())
+}
+
+func keyringOf(s *state.State) (*bundle.Keyring, error) {
+	keys, err := bundle.KeyringOf(s.Trusted)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	return keys, nil
+}
+
 func (l *Loader) trustedFor(m *bundle.Manifest) (*bundle.Keyring, error) {
 	if l.trusted != nil || l.unsigned {
 		return l.trusted, nil
@@ -29,11 +47,7 @@ func (l *Loader) trustedFor(m *bundle.Manifest) (*bundle.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := bundle.KeyringOf(s.Trusted)
-	if err != nil {
-		return nil, fmt.Errorf("state directory: %w", err)
-	}
-	return keys, nil
+	return keyringOf(s)
 }
 
 // trustStored is trust for a bundle of the state folder.

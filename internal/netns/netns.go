@@ -40,6 +40,18 @@ func Enter(path string) error {
 	}
 }
 
+// Here reports whether the calling thread is in the network namespace of the file path.
+func Here(path string) (bool, error) {
+	var there, here unix.Stat_t
+	if err := unix.Stat(path, &there); err != nil {
+		return false, fmt.Errorf("network namespace: %w", &os.PathError{Op: "stat", Path: path, Err: err})
+	}
+	if err := unix.Stat("/proc/thread-self/ns/net", &here); err != nil {
+		return false, fmt.Errorf("network namespace: %w", err)
+	}
+	return there.Dev == here.Dev && there.Ino == here.Ino, nil
+}
+
 // Cookie returns the number by which the kernel tells the calling thread's
 // network namespace from all others of this boot: SO_NETNS_COOKIE, Linux 5.14.
 // No two namespaces of one boot ever have the same.

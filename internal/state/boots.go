@@ -14,40 +14,56 @@ import (
 // removed; those of pods, whose namespaces are gone, only until the next commit
 // of any target.
 
-// Earlier returns the state that was last committed for a target in an earlier
-// boot, with the bundle in force then; nil if none is left.
-func (f *Folder) Earlier(scope, name string) (*State, []byte, error) {
-	var best *State
-	var bundle []byte
+// Past is what an earlier boot has left of a target.
+type Past struct {
+	State           *State
+	Bundle          []byte // in force then
+	Learned, Memory []byte // as [Folder.Learned] and [Folder.Memory] return them
+}
+
+// Earlier returns what was last committed for a target in an earlier boot; nil if
+// nothing is left.
+func (f *Folder) Earlier(scope, name string) (*Past, error) {
+	var best *Past
 	err := f.older(func(folder string, d *dir, s *State) error {
 		r := s.Current
 		if r == nil || r.Scope != scope || r.Name != name {
 			return nil
 		}
-		if best != nil && !r.Applied.After(best.Current.Applied) {
+		if best != nil && !r.Applied.After(best.State.Current.Applied) {
 			return nil
 		}
-		data, err := (&Folder{dir: d}).Bundle(r)
-		if err != nil {
-			return err
+		p, err := (&Folder{dir: d, State: s}).past()
+		if err == nil {
+			best = p
 		}
-		best, bundle = s, data
-		return nil
+		return err
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("state directory: %w", err)
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	return best, bundle, nil
+	return best, nil
+}
+
+func (f *Folder) past() (p *Past, err error) {
+	p = &Past{State: f.State}
+	if p.Bundle, err = f.Bundle(f.State.Current); err == nil {
+		p.Learned, err = f.Learned()
+	}
+	if err == nil {
+		p.Memory, err = f.Memory()
+	}
+	return p, err
 }
 
 // Earlier is Folder.Earlier where the namespace of key has no folder of its own.
-func Earlier(dir string, key Key, scope, name string) (*State, []byte, error) {
+func Earlier(dir string, key Key, scope, name string) (*Past, error) {
 	root, err := openDir(dir, false)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("state directory: %w", err)
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	defer root.close()
 	return (&Folder{root: root, key: key}).Earlier(scope, name)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -102,6 +103,15 @@ func (d *dir) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", f.Name(), int64(maxFile))
 	}
 	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// optional is read, nil where there is no such file.
+func (d *dir) optional(name string) ([]byte, error) {
+	data, err := d.read(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
 }
 
 // write makes name hold data, or leaves it as it was: the data is written

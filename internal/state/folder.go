@@ -7,15 +7,17 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"strings"
 )
 
 // Names of the files in a folder. Beside them are bundle-SHA256 and
 // kernel-APPLY.json.
 const (
-	stateFile = "state.json"
-	nextFile  = "next.json" // what stateFile will be once the kernel has switched
+	stateFile   = "state.json"
+	nextFile    = "next.json"    // what stateFile will be once the kernel has switched
+	learnedFile = "learned.json" // addresses of domain names that the kernel is to hold
+	memoryFile  = "agent.json"   // what the agent remembers
+	agentLock   = "agent.lock"   // which one agent at a time holds
 )
 
 // Key names the folder of one network namespace.
@@ -108,29 +110,40 @@ func (f *Folder) Abandon() error {
 }
 
 // Kernel returns what SetKernel stored for r, nil if nothing.
-func (f *Folder) Kernel(r *Record) ([]byte, error) {
-	data, err := f.dir.read(kernelFile(r))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	return data, err
-}
+func (f *Folder) Kernel(r *Record) ([]byte, error) { return f.dir.optional(kernelFile(r)) }
 
 // SetKernel stores what the kernel holds when r is in force, in whatever form
 // the backend compares it.
 func (f *Folder) SetKernel(r *Record, data []byte) error {
-	if err := f.dir.write(kernelFile(r), data); err != nil {
+	return f.set(kernelFile(r), data)
+}
+
+func kernelFile(r *Record) string { return fmt.Sprintf("kernel-%d.json", r.Apply) }
+
+// Learned returns what SetLearned stored last, nil if nothing.
+func (f *Folder) Learned() ([]byte, error) { return f.dir.optional(learnedFile) }
+
+// SetLearned stores what domain names mean in this namespace. It belongs to no
+// record: it is the same whichever bundle is in force.
+func (f *Folder) SetLearned(data []byte) error { return f.set(learnedFile, data) }
+
+// Memory returns what SetMemory stored last, nil if nothing.
+func (f *Folder) Memory() ([]byte, error) { return f.dir.optional(memoryFile) }
+
+// SetMemory stores what an agent remembers, in its own form.
+func (f *Folder) SetMemory(data []byte) error { return f.set(memoryFile, data) }
+
+func (f *Folder) set(name string, data []byte) error {
+	if err := f.dir.write(name, data); err != nil {
 		return fmt.Errorf("state directory: %w", err)
 	}
 	return nil
 }
 
-func kernelFile(r *Record) string { return fmt.Sprintf("kernel-%d.json", r.Apply) }
-
 // clean removes what no state mentions. What cannot be removed now is tried
 // again next time.
 func (f *Folder) clean() {
-	keep := map[string]bool{stateFile: true, nextFile: true}
+	keep := map[string]bool{stateFile: true, nextFile: true, learnedFile: true, memoryFile: true, agentLock: true}
 	for _, s := range []*State{f.State, f.Next} {
 		if s == nil {
 			continue
@@ -190,11 +203,8 @@ func (f *Folder) Close() error {
 
 // loadState reads one of the two state files, nil where it is not there.
 func loadState(d *dir, name string) (*State, error) {
-	data, err := d.read(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	data, err := d.optional(name)
+	if data == nil || err != nil {
 		return nil, err
 	}
 	s, err := decode(data)

@@ -105,6 +105,50 @@ func lockSub(ctx context.Context, root *dir, o OpenOptions) (*dir, error) {
 	}
 }
 
+// ErrAgent says that another agent keeps the network namespace.
+var ErrAgent = errors.New("another agent keeps this network namespace")
+
+// Agent takes the lock that one agent at a time has, beside the folder's own, which
+// it gives up between two changes. held is what an earlier call returned, nil if none was:
+// it is returned again while it is the lock of this folder, which may have been
+// removed and made anew since. It returns an error that wraps ErrAgent where another
+// process has the lock.
+func (f *Folder) Agent(held *os.File) (*os.File, error) {
+	fresh, err := f.dir.open(agentLock, unix.O_RDWR|unix.O_CREAT)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if held != nil {
+		a, err1 := held.Stat()
+		b, err2 := fresh.Stat()
+		if err1 == nil && err2 == nil && os.SameFile(a, b) {
+			return held, fresh.Close()
+		}
+	}
+	err = unix.Flock(int(fresh.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = ErrAgent
+	}
+	if err != nil {
+		fresh.Close()
+		return nil, fmt.Errorf("%s: %w", fresh.Name(), err)
+	}
+	if held != nil {
+		held.Close()
+	}
+	return fresh, nil
+}
+
+// HasAgent reports whether a process has the lock that Agent takes.
+func (f *Folder) HasAgent() bool {
+	lock, err := f.dir.open(agentLock, unix.O_RDWR)
+	if err != nil {
+		return false
+	}
+	defer lock.Close()
+	return errors.Is(unix.Flock(int(lock.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
 // holds reports whether name in d still is the open directory sub.
 func (d *dir) holds(name string, sub *dir) bool {
 	var a, b unix.Stat_t

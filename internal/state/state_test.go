@@ -265,19 +265,22 @@ func TestEarlierBoots(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	old := mustOpen(t, path, Key{1, "b0"})
 	commit(t, old, "one")
+	if err := old.SetLearned([]byte("learned")); err != nil {
+		t.Fatal(err)
+	}
 	old.Close()
 	f := mustOpen(t, path, key)
-	s, bundle, err := f.Earlier("node", "n1")
-	if err != nil || s == nil || string(bundle) != "one" {
-		t.Fatalf("%+v %q %v", s, bundle, err)
+	p, err := f.Earlier("node", "n1")
+	if err != nil || p == nil || string(p.Bundle) != "one" || string(p.Learned) != "learned" || p.Memory != nil {
+		t.Fatalf("%+v %v", p, err)
 	}
-	if s, _, _ := f.Earlier("node", "n2"); s != nil {
-		t.Errorf("another node's: %+v", s)
+	if p, _ := f.Earlier("node", "n2"); p != nil {
+		t.Errorf("another node's: %+v", p)
 	}
 	commit(t, f, "two")
 	f.DropEarlier()
-	if s, _, _ := f.Earlier("node", "n1"); s != nil {
-		t.Errorf("still there after a commit: %+v", s)
+	if p, _ := f.Earlier("node", "n1"); p != nil {
+		t.Errorf("still there after a commit: %+v", p)
 	}
 }
 

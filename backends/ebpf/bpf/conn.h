@@ -82,9 +82,9 @@ static __always_inline __u8 tp_tcp_next(__u8 state, __u8 flags, int opener)
 }
 
 /* Writes what judged the connection, in one store: another CPU sees both or neither. */
-static __always_inline void tp_set_judged(struct tp_conn *c, __u32 generation, __u32 terminal)
+static __always_inline void tp_set_judged(struct tp_conn *c, __u32 stamp, __u32 terminal)
 {
-	*(volatile __u64 *)c = (__u64)terminal << 32 | generation;
+	*(volatile __u64 *)c = (__u64)terminal << 32 | stamp;
 }
 
 /* Forgets the connection of p. */
@@ -98,7 +98,7 @@ static __always_inline void tp_forget(struct tp_packet *p)
 static __always_inline void tp_enter(struct __sk_buff *skb, struct tp_packet *p, __u32 terminal, __u8 flags)
 {
 	struct tp_conn c = {
-		.generation = p->words.generation,
+		.stamp = p->words.stamp,
 		.terminal = terminal,
 		.seen = tp_now(p),
 		.ifindex = skb->ifindex,
@@ -139,7 +139,7 @@ static __always_inline struct tp_conn *tp_find(struct tp_packet *p)
 }
 
 /* What the graph in force says of the connection: asks again where that was another
- * graph. The connection's own tuple decides, whichever packet of it is at hand. Zero:
+ * graph, or domain names have come to mean something else. The connection's own tuple decides, whichever packet of it is at hand. Zero:
  * the node's own. */
 static __always_inline __u32 tp_judged(struct tp_packet *p, struct tp_conn *c)
 {
@@ -147,7 +147,7 @@ static __always_inline __u32 tp_judged(struct tp_packet *p, struct tp_conn *c)
 	__u32 terminal = judged >> 32;
 	int egress = c->direction == TP_EGRESS;
 
-	if ((__u32)judged == p->words.generation)
+	if ((__u32)judged == p->words.stamp)
 		return terminal;
 	terminal = 0;
 	if (c->flags & TP_CONN_NODE &&
@@ -157,7 +157,7 @@ static __always_inline __u32 tp_judged(struct tp_packet *p, struct tp_conn *c)
 		p->words.word[TP_WORD_L4] = tp_point(p->words.family, p->key.protocol, egress ? p->key.peer_port : p->key.local_port);
 		terminal = tp_walk(&p->words, egress ? p->egress : p->ingress);
 	}
-	tp_set_judged(c, p->words.generation, terminal);
+	tp_set_judged(c, p->words.stamp, terminal);
 	return terminal;
 }
 

@@ -403,7 +403,7 @@ func TestKeys(t *testing.T) {
 			if !ok {
 				t.Fatalf("no entry %+v in %+v", want, w.connections())
 			}
-			if c.Generation != w.Generation || c.Ifindex != w.Devices[devClient].Index || c.Direction != direction || c.Flags != 0 || c.TCP != 0 {
+			if c.Stamp != w.Generation || c.Ifindex != w.Devices[devClient].Index || c.Direction != direction || c.Flags != 0 || c.TCP != 0 {
 				t.Errorf("entry %+v", c)
 			}
 			if c.Seen > now() || c.Seen+uint64(time.Second) < before {

@@ -136,7 +136,7 @@ __noinline __u32 tp_known(struct __sk_buff *skb, struct tp_packet *p)
 			return tp_walk(&p->words, p->ingress);
 		if (node && !(c->flags & TP_CONN_NODE)) {
 			c->flags |= TP_CONN_NODE;
-			tp_set_judged(c, p->words.generation, 0);
+			tp_set_judged(c, p->words.stamp, 0);
 		}
 	}
 	terminal = tp_judged(p, c);
@@ -253,7 +253,7 @@ static __always_inline __u32 tp_decided(struct __sk_buff *skb, struct tp_packet 
 	if (!c)
 		return tp_own(skb, p) ? TP_GO_ON : tp_foreign(skb, p);
 	judged = *(volatile __u64 *)c;
-	if ((__u32)judged != p->words.generation || !tp_is_settled(skb, p, c))
+	if ((__u32)judged != p->words.stamp || !tp_is_settled(skb, p, c))
 		return tp_slow(skb, p);
 	/* A denial asks whether the pod sends to itself, and so which pod it is; what the
 	 * node sends, whether it does. */

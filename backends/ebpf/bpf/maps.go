@@ -28,9 +28,13 @@ type Line [16]uint32
 // Ctl is struct tp_ctl.
 type Ctl struct {
 	// Root is the line of tp_area where the header of the graph in force stands. One
-	// aligned 32-bit store switches every interface of the instance.
+	// aligned 64-bit store of it and Epoch switches every interface of the instance.
 	Root uint32
-	_    [15]uint32
+	// Epoch, which never falls, is raised after tp_names was changed for the graph in
+	// force and no program is under way that may not have seen it: connections are
+	// then judged again.
+	Epoch uint32
+	_     [14]uint32
 }
 
 // Counter is struct tp_counter.
@@ -106,18 +110,20 @@ const (
 )
 
 // Conn is struct tp_conn: what is known of a connection. A loader that takes over a
-// live connection writes one with Generation and Terminal zero, which has it judged
+// live connection writes one with Stamp and Terminal zero, which has it judged
 // before the next packet passes, and puts it into tp_conns where both ends are
 // known to have sent (ConnReplied, of TCP TCPOpen), else into tp_opening.
 type Conn struct {
-	Generation uint32 // of the graph that judged it last; zero: none yet
-	Terminal   uint32 // ebpf.Ref, what it said; zero with another generation: the node's own
-	Seen       uint64 // last packet, CLOCK_MONOTONIC in nanoseconds
-	Ifindex    uint32 // of the pod's interface; zero makes the program look it up
-	Direction  Direction
-	Flags      ConnFlags
-	TCP        TCPState
-	_          uint8
+	// Stamp is the generation of the graph that judged it last, plus the Epoch; zero:
+	// none yet. Neither falls, so no two judges have the same.
+	Stamp     uint32
+	Terminal  uint32 // ebpf.Ref, what it said; zero with another stamp: the node's own
+	Seen      uint64 // last packet, CLOCK_MONOTONIC in nanoseconds
+	Ifindex   uint32 // of the pod's interface; zero makes the program look it up
+	Direction Direction
+	Flags     ConnFlags
+	TCP       TCPState
+	_         uint8
 }
 
 // FragKey is struct tp_frag_key: the fragments of one packet.

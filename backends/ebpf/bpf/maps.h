@@ -22,10 +22,12 @@ struct {
 	__type(value, struct tp_line);
 } tp_area SEC(".maps");
 
-/* Which graph is in force. One aligned store of root switches every interface. */
+/* Which graph is in force. One aligned store of the first eight bytes switches every
+ * interface; programs read them at once. */
 struct tp_ctl {
-	__u32 root; /* line of its header in tp_area */
-	__u32 zero[15];
+	__u32 root;  /* line of tp_area where its header stands */
+	__u32 epoch; /* raised whenever domain names come to mean something else */
+	__u32 zero[14];
 };
 
 struct {
@@ -69,7 +71,7 @@ struct tp_conn_key {
 
 struct tp_conn {
 	/* Both are written at once, as 64 bits. */
-	__u32 generation; /* of the graph that judged it last, zero: none yet */
+	__u32 stamp;      /* of what judged it last, zero: nothing yet */
 	__u32 terminal;   /* what it said; zero: allowed by no rule, the node's own */
 	__u64 seen;       /* last packet, CLOCK_MONOTONIC in nanoseconds */
 	__u32 ifindex;    /* of the pod's interface */

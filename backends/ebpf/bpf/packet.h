@@ -23,7 +23,7 @@ struct tp_words {
 	__u32 base;       /* line of the graph's header */
 	__u32 generation;
 	__u32 family;     /* TP_IPV4 or TP_IPV6 */
-	__u32 zero;
+	__u32 stamp;      /* of what judges: the graph, and what its domain names mean */
 };
 
 /* Where the IP header and the extension headers lead. */

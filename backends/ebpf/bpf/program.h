@@ -42,14 +42,17 @@ static __always_inline int tp_begin(struct tp_packet *p)
 	__u32 zero = 0;
 	struct tp_ctl *ctl = bpf_map_lookup_elem(&tp_ctl, &zero);
 	struct tp_header *header;
+	__u64 control;
 
 	if (!ctl)
 		return -1;
-	p->words.base = *(volatile __u32 *)&ctl->root;
+	control = *(volatile __u64 *)ctl;
+	p->words.base = control;
 	header = tp_header(p->words.base);
 	if (!header || header->magic != TP_MAGIC || !header->generation)
 		return -1;
 	p->words.generation = header->generation;
+	p->words.stamp = header->generation + (control >> 32);
 	return 0;
 }
 

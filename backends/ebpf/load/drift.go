@@ -31,7 +31,6 @@ import (
 type holding struct {
 	Tags  map[string]string `json:"tags"`  // of the programs
 	Graph string            `json:"graph"` // digest of the graph in force
-	Names string            `json:"names"` // digest of the addresses of domain names
 	Nodes []netip.Addr      `json:"nodes"` // addresses of the node, sorted
 }
 
@@ -62,11 +61,7 @@ func (d *datapath) hold() (*holding, error) {
 			h.Tags[name] = info.tag
 		}
 	}
-	names, err := readMap[bpf.NameKey, uint32](d.inst.maps[bpf.MapNames])
-	if err != nil {
-		return nil, err
-	}
-	h.Names = digestOf(names)
+	var err error
 	if h.Nodes, err = d.inst.nodes(); err != nil {
 		return nil, err
 	}
@@ -76,16 +71,6 @@ func (d *datapath) hold() (*holding, error) {
 func digest(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-// digestOf returns a digest of the entries of a map.
-func digestOf(names map[bpf.NameKey]uint32) string {
-	lines := make([]string, 0, len(names))
-	for k, v := range names {
-		lines = append(lines, fmt.Sprint(k.Generation, k.Chain, k.Address, v))
-	}
-	slices.Sort(lines)
-	return digest([]byte(strings.Join(lines, "\n")))
 }
 
 // nodes returns the addresses of the node that the instance knows.
@@ -124,8 +109,8 @@ func (k *kernel) Drift(_ context.Context, a *loader.Applied, held []byte) ([]str
 		return nil, err
 	}
 	drift := now.compare(was)
-	for _, check := range []func(*state.Record) ([]string, error){d.entryDrift, d.listDrift, d.interfaceDrift} {
-		found, err := check(a.Record)
+	for _, check := range []func(*loader.Applied) ([]string, error){d.entryDrift, d.nameDrift, d.listDrift, d.interfaceDrift} {
+		found, err := check(a)
 		if err != nil {
 			return nil, err
 		}
@@ -150,9 +135,6 @@ func (h *holding) compare(was *holding) (drift []string) {
 	if h.Graph != was.Graph {
 		drift = append(drift, "the graph was changed")
 	}
-	if h.Names != was.Names {
-		drift = append(drift, "addresses of domain names were changed")
-	}
 	if !slices.Equal(h.Nodes, was.Nodes) {
 		drift = append(drift, "addresses of the node were changed")
 	}
@@ -160,7 +142,7 @@ func (h *holding) compare(was *holding) (drift []string) {
 }
 
 // entryDrift looks for what packets go on in.
-func (d *datapath) entryDrift(*state.Record) (drift []string, err error) {
+func (d *datapath) entryDrift(*loader.Applied) (drift []string, err error) {
 	for i, name := range judges(d.inst.raw()) {
 		var id uint32
 		err := d.shared.maps[bpf.MapPrograms].Lookup(uint32(i), &id)
@@ -171,10 +153,26 @@ func (d *datapath) entryDrift(*state.Record) (drift []string, err error) {
 	return drift, nil
 }
 
+// nameDrift compares the table of names with what they mean.
+func (d *datapath) nameDrift(a *loader.Applied) ([]string, error) {
+	want, ok, err := d.inst.wantedNames(a)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return []string{"counters are missing"}, nil
+	}
+	have, err := readMap[bpf.NameKey, uint32](d.inst.maps[bpf.MapNames])
+	if err != nil || maps.Equal(have, want) {
+		return nil, err
+	}
+	return []string{"addresses of domain names were changed"}, nil
+}
+
 // listDrift compares the list of interfaces that are judged.
-func (d *datapath) listDrift(r *state.Record) ([]string, error) {
+func (d *datapath) listDrift(a *loader.Applied) ([]string, error) {
 	want := map[bpf.InterfaceKey]uint32{}
-	for _, i := range r.Interfaces {
+	for _, i := range a.Record.Interfaces {
 		want[bpf.InterfaceKey{Generation: d.inst.generation(), Ifindex: uint32(i.Index)}] = 0
 	}
 	have, err := readMap[bpf.InterfaceKey, uint32](d.inst.maps[bpf.MapInterfaces])
@@ -239,8 +237,7 @@ func programID(p *ebpf.Program) ebpf.ProgramID {
 	return i.id
 }
 
-// Inspect reads the graph in force back and compares it with that of the bundle, and
-// what belongs to it with what follows from the bundle.
+// Inspect reads the graph in force back and compares it with that of the bundle.
 func (k *kernel) Inspect(_ context.Context, a *loader.Applied) ([]string, error) {
 	d, err := k.open()
 	if err != nil || d == nil {
@@ -255,34 +252,22 @@ func (k *kernel) Inspect(_ context.Context, a *loader.Applied) ([]string, error)
 		return nil, err
 	}
 	want := graphOf(b)
-	counters := make([]uint32, len(want.Tables.Deciders))
-	for i, id := range want.Tables.Deciders {
-		n, ok := ids[idKey(id)]
-		if !ok {
-			return []string{"counters are missing"}, nil
-		}
-		counters[i] = n
+	counters, ok := countersOf(want.Tables.Deciders, ids)
+	if !ok {
+		return []string{"counters are missing"}, nil
 	}
-	have, p, err := graph.Restore(bytes.Clone(d.inst.graph()), want.Tables, counters)
+	have, _, err := graph.Restore(bytes.Clone(d.inst.graph()), want.Tables, counters)
 	if err != nil {
 		return []string{err.Error()}, nil
 	}
-	var drift []string
 	if !bytes.Equal(have, want.Bytes()) {
-		drift = append(drift, "the graph is not that of the bundle")
+		return []string{"the graph is not that of the bundle"}, nil
 	}
-	names, err := readMap[bpf.NameKey, uint32](d.inst.maps[bpf.MapNames])
-	if err != nil {
-		return nil, err
-	}
-	if !maps.Equal(names, nameEntries(p.Generation, b, p)) {
-		drift = append(drift, "addresses of domain names are not those of the bundle")
-	}
-	return drift, nil
+	return nil, nil
 }
 
 // interfaceDrift looks for the programs on the interfaces that are there.
-func (d *datapath) interfaceDrift(r *state.Record) ([]string, error) {
+func (d *datapath) interfaceDrift(a *loader.Applied) ([]string, error) {
 	all, err := d.hooks.list()
 	if err != nil {
 		return nil, err
@@ -300,7 +285,7 @@ func (d *datapath) interfaceDrift(r *state.Record) ([]string, error) {
 		return nil, fmt.Errorf("list interfaces: %w", err)
 	}
 	var drift []string
-	for _, i := range r.Interfaces {
+	for _, i := range a.Record.Interfaces {
 		if !slices.ContainsFunc(present, func(n net.Interface) bool { return n.Name == i.Name && n.Index == i.Index }) {
 			continue // gone, or made anew: its pod is unattached
 		}

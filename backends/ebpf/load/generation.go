@@ -22,12 +22,14 @@ type generation struct {
 	number uint32
 	graph  []byte // as programs walk it
 	names  map[bpf.NameKey]uint32
+	spare  int // how many names there should be room for
 	nodes  map[bpf.NodeKey]uint32
 	ifaces map[bpf.InterfaceKey]uint32
 }
 
 // newGeneration places a graph. interfaces are those of the graph's records.
-func newGeneration(number uint32, b *loader.Bundle, r *state.Record, interfaces, counters []uint32) (*generation, error) {
+func newGeneration(number uint32, c *loader.Change, interfaces, counters []uint32) (*generation, error) {
+	b, r := c.Bundle, c.Record
 	g := graphOf(b)
 	p := &graph.Placement{Generation: number, Interfaces: interfaces, Counters: counters}
 	placed, err := g.Place(p)
@@ -35,7 +37,7 @@ func newGeneration(number uint32, b *loader.Bundle, r *state.Record, interfaces,
 		return nil, fmt.Errorf("place the graph: %w", err)
 	}
 	gen := &generation{number: number, graph: placed, nodes: map[bpf.NodeKey]uint32{}, ifaces: map[bpf.InterfaceKey]uint32{}}
-	gen.names = nameEntries(number, b, p)
+	gen.names, gen.spare = nameEntries(b, b.Meaning(c.Learned), p), roomForNames(b)
 	nodes, err := nodeAddrs(b, r)
 	if err != nil {
 		return nil, err
@@ -60,27 +62,6 @@ func nodeAddrs(b *loader.Bundle, r *state.Record) ([]netip.Addr, error) {
 	}
 	own, err := loader.OwnAddrs()
 	return append(nodes, own...), err
-}
-
-// nameEntries returns, for each chain and address, what the first name of the
-// chain leads to that has the address.
-func nameEntries(number uint32, b *loader.Bundle, p *graph.Placement) map[bpf.NameKey]uint32 {
-	known := map[string][]netip.Addr{}
-	for _, n := range b.Manifest.Names {
-		known[n.Name] = n.Addrs
-	}
-	entries := map[bpf.NameKey]uint32{}
-	for i, chain := range graphOf(b).Tables.Chains {
-		for j := range chain {
-			for _, a := range known[chain[j].Name] {
-				key := bpf.NameKey{Generation: number, Chain: uint32(i), Address: bpf.AddressOf(a)}
-				if _, ok := entries[key]; !ok {
-					entries[key] = uint32(p.Placed(&chain[j]))
-				}
-			}
-		}
-	}
-	return entries
 }
 
 // interfaceNumbers returns the index of the interface of each record: where its
@@ -110,11 +91,12 @@ func interfaceNumbers(b *loader.Bundle, places []place.Place) []uint32 {
 
 // sizes returns what an instance must hold: this generation beside one in force
 // that needs what is taken.
-func (g *generation) sizes(counters int, i *instance) (sizes, error) {
-	s := sizes{
+func (g *generation) sizes(counters int, i *instance) (s sizes, err error) {
+	s = sizes{
 		lines: (len(g.graph) + graph.LineSize - 1) / graph.LineSize, counters: counters,
 		names: len(g.names), nodes: len(g.nodes), ifaces: len(g.ifaces),
 	}
+	defer func() { s.names = max(s.names, g.spare) }()
 	if i == nil {
 		return s, nil
 	}

@@ -64,7 +64,7 @@ func TestNameEntries(t *testing.T) {
 			},
 		}},
 	}
-	got := nameEntries(5, b, &graph.Placement{Counters: []uint32{70, 80}})
+	got := nameEntries(b, b.Meaning(nil), &graph.Placement{Generation: 5, Counters: []uint32{70, 80}})
 	key := func(chain uint32, a netip.Addr) bpf.NameKey {
 		return bpf.NameKey{Generation: 5, Chain: chain, Address: bpf.AddressOf(a)}
 	}

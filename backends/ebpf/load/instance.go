@@ -132,14 +132,25 @@ func mmap(m *ebpf.Map) ([]byte, error) {
 	return b[:size:cap(b)], nil
 }
 
-// root is the word that all programs read: the line of the graph in force.
-func (i *instance) root() *uint32 { return (*uint32)(unsafe.Pointer(&i.ctl[0])) }
+// control is what all programs read at once: below, the line of the graph in force
+// (the root), above, the epoch of what domain names mean.
+func (i *instance) control() *uint64 { return (*uint64)(unsafe.Pointer(&i.ctl[0])) }
+
+// root returns the line of the graph in force.
+func (i *instance) root() uint32 { return uint32(atomic.LoadUint64(i.control())) }
+
+// epochShift is where the epoch stands in the control word.
+const epochShift = 32
+
+// judgeAgain has every connection judged again before its next packet passes. No
+// program may be under way that began before names were changed.
+func (i *instance) judgeAgain() { atomic.AddUint64(i.control(), 1<<epochShift) }
 
 // halves returns the half of the area whose graph is in force, none where the root
 // is of neither, and the other half with the root that puts it in force.
 func (i *instance) halves() (inForce, free []byte, other uint32) {
 	n := len(i.area) / 2
-	switch atomic.LoadUint32(i.root()) {
+	switch i.root() {
 	case 0:
 		return i.area[:n:n], i.area[n:], uint32(n / graph.LineSize)
 	case uint32(n / graph.LineSize):
@@ -176,7 +187,8 @@ func (i *instance) write(g []byte) {
 // flip puts the graph in force that write has written.
 func (i *instance) flip() {
 	_, _, other := i.halves()
-	atomic.StoreUint32(i.root(), other)
+	epoch := atomic.LoadUint64(i.control()) >> epochShift
+	atomic.StoreUint64(i.control(), epoch<<epochShift|uint64(other))
 }
 
 // fits reports whether a generation of that size can be written beside the one in
@@ -196,6 +208,8 @@ func (i *instance) raw() bool { return i.programs[judgePrograms[bpf.SlotFromIP]]
 // writes to.
 func (i *instance) copy(from *instance) error {
 	copy(i.area, from.graph())
+	// Its root is zero. Stamps of connections go on.
+	atomic.StoreUint64(i.control(), atomic.LoadUint64(from.control())>>epochShift<<epochShift)
 	for _, name := range []string{mapIDs, bpf.MapNames, bpf.MapNodes, bpf.MapInterfaces} {
 		if err := copyMap(i.maps[name], from.maps[name]); err != nil {
 			return fmt.Errorf("copy %s: %w", name, err)

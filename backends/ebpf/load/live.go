@@ -3,15 +3,14 @@
 package load
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
 
-	"github.com/mdlayher/netlink"
 	vishvananda "github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/trafficpolicy/trafficpolicy/internal/conntrack"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -25,167 +24,31 @@ type live struct {
 	state       uint8 // of TCP, TCP_CONNTRACK_* (nf_conntrack_tcp.h)
 }
 
-// Messages and attributes of ctnetlink
-// (include/uapi/linux/netfilter/nfnetlink_conntrack.h).
-const (
-	ctGet = unix.NFNL_SUBSYS_CTNETLINK<<8 | 1
-
-	ctTupleOrig  = 1
-	ctTupleReply = 2
-	ctStatus     = 3 // be32
-	ctProtoInfo  = 4
-
-	tupleIP    = 1
-	tupleProto = 2
-
-	ipSrc4, ipDst4, ipSrc6, ipDst6 = 1, 2, 3, 4
-
-	protoNumber, protoSrcPort, protoDstPort = 1, 2, 3
-	protoICMPID, protoICMPv6ID              = 4, 7
-
-	infoTCP, infoTCPState = 1, 1
-
-	statusSeenReply = 1 << 1 // IPS_SEEN_REPLY
-)
-
-// tuple is one direction of a tracked connection.
-type tuple struct {
-	src, dst netip.AddrPort
-	proto    uint8
-}
-
 // trackedConnections returns what the kernel tracks of connections from and to
 // the addresses, in the calling thread's network namespace; nothing where it
 // tracks none.
-func trackedConnections(wanted func(netip.Addr) bool) ([]live, error) {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return nil, fmt.Errorf("conntrack: %w", err)
-	}
-	defer conn.Close()
-	messages, err := conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: ctGet, Flags: netlink.Request | netlink.Dump},
-		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
-	})
-	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOENT) {
-		return nil, nil // no nf_conntrack, so nothing is tracked
-	}
-	if err != nil {
-		return nil, fmt.Errorf("conntrack: %w", err)
-	}
-	var all []live
-	for _, m := range messages {
-		if len(m.Data) < 4 {
-			continue
-		}
-		found, err := parseTracked(m.Data[4:], wanted)
-		if err != nil {
-			return nil, fmt.Errorf("conntrack: %w", err)
-		}
-		all = append(all, found...)
-	}
-	return all, nil
+func trackedConnections(wanted func(netip.Addr) bool) (all []live, err error) {
+	err = conntrack.Each(func(c *conntrack.Connection) { all = append(all, seen(c, wanted)...) })
+	return all, err
 }
 
-// parseTracked returns the connection as each of the addresses sees it that is an
-// end of it: who opened it by the tuple of its first packet, the other end, behind
-// address translation, by the tuple of replies.
-func parseTracked(data []byte, wanted func(netip.Addr) bool) ([]live, error) {
-	var orig, reply tuple
-	var l live
-	d, err := netlink.NewAttributeDecoder(data)
-	if err != nil {
-		return nil, err
-	}
-	d.ByteOrder = binary.BigEndian
-	for d.Next() {
-		switch d.Type() {
-		case ctTupleOrig:
-			d.Nested(orig.parse)
-		case ctTupleReply:
-			d.Nested(reply.parse)
-		case ctStatus:
-			l.replied = d.Uint32()&statusSeenReply != 0
-		case ctProtoInfo:
-			d.Nested(l.parseState)
-		}
-	}
-	if err := d.Err(); err != nil {
-		return nil, err
-	}
-	var found []live
-	l.proto = orig.proto
-	if l.proto == model.IPProtoICMP || l.proto == model.IPProtoICMPv6 {
-		// Both ports of an echo are its identifier.
-		orig.src, orig.dst = netip.AddrPortFrom(orig.src.Addr(), orig.src.Port()), netip.AddrPortFrom(orig.dst.Addr(), 0)
-		reply.src, reply.dst = netip.AddrPortFrom(reply.src.Addr(), orig.src.Port()), netip.AddrPortFrom(reply.dst.Addr(), 0)
-	}
-	if wanted(orig.src.Addr()) {
+// seen returns the connection as each of the addresses sees it that is an end of it: who
+// opened it by the tuple of its first packet, the other end, behind address
+// translation, by the tuple of replies.
+func seen(c *conntrack.Connection, wanted func(netip.Addr) bool) (found []live) {
+	l := live{proto: c.Original.Proto, replied: c.Replied, state: c.State}
+	orig, reply := &c.Original, &c.Reply
+	if wanted(orig.Src.Addr()) {
 		own := l
-		own.local, own.peer, own.opened = orig.src, orig.dst, true
+		own.local, own.peer, own.opened = orig.Src, orig.Dst, true
 		found = append(found, own)
 	}
-	if wanted(reply.src.Addr()) {
+	if wanted(reply.Src.Addr()) {
 		own := l
-		own.local, own.peer, own.translated = reply.src, reply.dst, reply.dst.Addr() != orig.src.Addr()
+		own.local, own.peer, own.translated = reply.Src, reply.Dst, reply.Dst.Addr() != orig.Src.Addr()
 		found = append(found, own)
 	}
-	return found, nil
-}
-
-func (t *tuple) parse(d *netlink.AttributeDecoder) error {
-	var src, dst netip.Addr
-	var sport, dport uint16
-	for d.Next() {
-		switch d.Type() {
-		case tupleIP:
-			d.Nested(func(d *netlink.AttributeDecoder) error {
-				for d.Next() {
-					a, _ := netip.AddrFromSlice(d.Bytes())
-					switch d.Type() {
-					case ipSrc4, ipSrc6:
-						src = a
-					case ipDst4, ipDst6:
-						dst = a
-					}
-				}
-				return nil
-			})
-		case tupleProto:
-			d.Nested(func(d *netlink.AttributeDecoder) error {
-				d.ByteOrder = binary.BigEndian
-				for d.Next() {
-					switch d.Type() {
-					case protoNumber:
-						t.proto = d.Uint8()
-					case protoSrcPort, protoICMPID, protoICMPv6ID:
-						sport = d.Uint16()
-					case protoDstPort:
-						dport = d.Uint16()
-					}
-				}
-				return nil
-			})
-		}
-	}
-	t.src, t.dst = netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport)
-	return nil
-}
-
-func (l *live) parseState(d *netlink.AttributeDecoder) error {
-	for d.Next() {
-		if d.Type() == infoTCP {
-			d.Nested(func(d *netlink.AttributeDecoder) error {
-				for d.Next() {
-					if d.Type() == infoTCPState {
-						l.state = d.Uint8()
-					}
-				}
-				return nil
-			})
-		}
-	}
-	return nil
+	return found
 }
 
 // socketConnections returns the connections of the sockets in the calling

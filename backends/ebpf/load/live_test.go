@@ -3,124 +3,70 @@
 package load
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/mdlayher/netlink"
 	vishvananda "github.com/vishvananda/netlink"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/conntrack"
 )
 
 var sameAddr = cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
 
-// tracked is a message of the kernel's table.
-func tracked(t *testing.T, orig, reply tuple, status uint32, state uint8) []byte {
-	t.Helper()
-	e := netlink.NewAttributeEncoder()
-	e.ByteOrder = binary.BigEndian
-	for typ, x := range map[uint16]tuple{ctTupleOrig: orig, ctTupleReply: reply} {
-		e.Nested(typ, func(e *netlink.AttributeEncoder) error {
-			e.Nested(tupleIP, func(e *netlink.AttributeEncoder) error {
-				src, dst := uint16(ipSrc4), uint16(ipDst4)
-				if x.src.Addr().Is6() {
-					src, dst = ipSrc6, ipDst6
-				}
-				e.Bytes(src, x.src.Addr().AsSlice())
-				e.Bytes(dst, x.dst.Addr().AsSlice())
-				return nil
-			})
-			e.Nested(tupleProto, func(e *netlink.AttributeEncoder) error {
-				e.ByteOrder = binary.BigEndian
-				e.Uint8(protoNumber, x.proto)
-				if x.proto == 1 {
-					e.Uint16(protoICMPID, x.src.Port())
-				} else {
-					e.Uint16(protoSrcPort, x.src.Port())
-					e.Uint16(protoDstPort, x.dst.Port())
-				}
-				return nil
-			})
-			return nil
-		})
-	}
-	e.Uint32(ctStatus, status)
-	if state != 0 {
-		e.Nested(ctProtoInfo, func(e *netlink.AttributeEncoder) error {
-			e.Nested(infoTCP, func(e *netlink.AttributeEncoder) error { e.Uint8(infoTCPState, state); return nil })
-			return nil
-		})
-	}
-	b, err := e.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+func way(src, dst string, proto uint8) conntrack.Tuple {
+	return conntrack.Tuple{Src: ap(src), Dst: ap(dst), Proto: proto}
 }
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
 // A tracked connection is seen as each governed end sees it: who opened it behind no
 // translation, the other end behind all.
-func TestParseTracked(t *testing.T) {
+func TestSeen(t *testing.T) {
 	governed := func(a netip.Addr) bool { return a == v4 || a == v6 || a == other }
 	for _, c := range []struct {
 		name        string
-		orig, reply tuple
-		status      uint32
+		orig, reply conntrack.Tuple
+		replied     bool
 		state       uint8
 		want        []live
 	}{
 		{
-			"a pod to the world", tuple{ap("10.0.0.1:1000"), ap("8.8.8.8:443"), 6}, tuple{ap("8.8.8.8:443"), ap("10.0.0.1:1000"), 6}, statusSeenReply, 3,
+			"a pod to the world", way("10.0.0.1:1000", "8.8.8.8:443", 6), way("8.8.8.8:443", "10.0.0.1:1000", 6), true, 3,
 			[]live{{local: ap("10.0.0.1:1000"), peer: ap("8.8.8.8:443"), proto: 6, opened: true, replied: true, state: 3}},
 		},
 		{
-			"a pod to a Service, masqueraded", tuple{ap("10.0.0.1:1000"), ap("172.21.0.1:80"), 6}, tuple{ap("10.9.0.9:8080"), ap("192.168.0.1:61000"), 6}, 0, 1,
+			"a pod to a Service, masqueraded", way("10.0.0.1:1000", "172.21.0.1:80", 6), way("10.9.0.9:8080", "192.168.0.1:61000", 6), false, 1,
 			[]live{{local: ap("10.0.0.1:1000"), peer: ap("172.21.0.1:80"), proto: 6, opened: true, state: 1}},
 		},
 		{
-			"the world by a node port", tuple{ap("9.9.9.9:500"), ap("192.168.0.1:30080"), 17}, tuple{ap("10.0.0.1:8080"), ap("192.168.0.1:61000"), 17}, statusSeenReply, 0,
+			"the world by a node port", way("9.9.9.9:500", "192.168.0.1:30080", 17), way("10.0.0.1:8080", "192.168.0.1:61000", 17), true, 0,
 			[]live{{local: ap("10.0.0.1:8080"), peer: ap("192.168.0.1:61000"), proto: 17, replied: true, translated: true}},
 		},
 		{
-			"pod to pod", tuple{ap("10.0.0.1:7"), ap("10.0.0.2:8"), 17}, tuple{ap("10.0.0.2:8"), ap("10.0.0.1:7"), 17}, 0, 0,
+			"pod to pod", way("10.0.0.1:7", "10.0.0.2:8", 17), way("10.0.0.2:8", "10.0.0.1:7", 17), false, 0,
 			[]live{
 				{local: ap("10.0.0.1:7"), peer: ap("10.0.0.2:8"), proto: 17, opened: true},
 				{local: ap("10.0.0.2:8"), peer: ap("10.0.0.1:7"), proto: 17},
 			},
 		},
 		{
-			"IPv6", tuple{ap("[2001:db8::1]:7"), ap("[fd00::1]:8"), 6}, tuple{ap("[fd00::1]:8"), ap("[2001:db8::1]:7"), 6}, 0, 2,
+			"IPv6", way("[2001:db8::1]:7", "[fd00::1]:8", 6), way("[fd00::1]:8", "[2001:db8::1]:7", 6), false, 2,
 			[]live{{local: ap("[fd00::1]:8"), peer: ap("[2001:db8::1]:7"), proto: 6, state: 2}},
 		},
 		{
-			"echo", tuple{ap("10.0.0.1:77"), ap("8.8.8.8:0"), 1}, tuple{ap("8.8.8.8:77"), ap("10.0.0.1:0"), 1}, statusSeenReply, 0,
+			"echo", way("10.0.0.1:77", "8.8.8.8:0", 1), way("8.8.8.8:77", "10.0.0.1:0", 1), true, 0,
 			[]live{{local: ap("10.0.0.1:77"), peer: ap("8.8.8.8:0"), proto: 1, opened: true, replied: true}},
 		},
-		{"of others", tuple{ap("10.9.0.1:7"), ap("8.8.8.8:8"), 17}, tuple{ap("8.8.8.8:8"), ap("10.9.0.1:7"), 17}, 0, 0, nil},
+		{"of others", way("10.9.0.1:7", "8.8.8.8:8", 17), way("8.8.8.8:8", "10.9.0.1:7", 17), false, 0, nil},
 	} {
-		got, err := parseTracked(tracked(t, c.orig, c.reply, c.status, c.state), governed)
-		if err != nil {
-			t.Errorf("%s: %v", c.name, err)
-		}
+		got := seen(&conntrack.Connection{Original: c.orig, Reply: c.reply, Replied: c.replied, State: c.state}, governed)
 		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(live{}), sameAddr); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
-}
-
-func FuzzTracked(f *testing.F) {
-	f.Add([]byte{8, 0, 1, 0, 0, 8, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		all, _ := parseTracked(b, func(netip.Addr) bool { return true })
-		for i := range all {
-			(&takeover{}).entry(&all[i])
-		}
-	})
 }
 
 // What a port listens for was opened to the pod.

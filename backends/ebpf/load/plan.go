@@ -48,7 +48,7 @@ func (k *kernel) Plan(_ context.Context, c *loader.Change) (loader.Plan, error) 
 	p := &plan{kernel: k, change: c}
 	counters, add := counterNumbers(graphOf(c.Bundle).Tables.Deciders, taken)
 	p.add = add
-	if p.gen, err = newGeneration(number, c.Bundle, c.Record, interfaceNumbers(c.Bundle, c.Places), counters); err != nil {
+	if p.gen, err = newGeneration(number, c, interfaceNumbers(c.Bundle, c.Places), counters); err != nil {
 		return nil, err
 	}
 	p.sizes, err = p.gen.sizes(len(taken)+len(add), inst)

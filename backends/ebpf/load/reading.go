@@ -48,7 +48,7 @@ func (k *kernel) Reading(_ context.Context, a *loader.Applied) (*space.Reading, 
 	if err != nil {
 		return nil, err
 	}
-	if r.Names, err = d.inst.namesIn(r.Names, tables, placed); err != nil {
+	if r.Names, err = d.inst.namesIn(b.Meaning(a.Learned), tables, placed); err != nil {
 		return nil, err
 	}
 	r.Nodes, err = d.inst.nodesOf(placed.Generation)

@@ -36,7 +36,8 @@ func entriesOf(names map[string][]netip.Addr, t *graph.Tables, p *graph.Placemen
 	for _, n := range slices.Sorted(maps.Keys(names)) {
 		m.Names = append(m.Names, bundle.KnownName{Name: n, Addrs: names[n]})
 	}
-	return nameEntries(p.Generation, &loader.Bundle{Manifest: m, Payload: &graph.Graph{Tables: t}}, p)
+	b := &loader.Bundle{Manifest: m, Payload: &graph.Graph{Tables: t}}
+	return nameEntries(b, b.Meaning(nil), p)
 }
 
 // Whatever names mean, what is read back has the same entries, and where they are

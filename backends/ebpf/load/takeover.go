@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/ebpf/bpf"
+	"github.com/trafficpolicy/trafficpolicy/internal/conntrack"
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
@@ -97,8 +98,8 @@ func overfull(connections, room int) string {
 
 // States of nf_conntrack (nf_conntrack_tcp.h).
 const (
-	tcpEstablished = 3
-	tcpTimeWait    = 7
+	tcpEstablished = conntrack.TCPEstablished
+	tcpTimeWait    = conntrack.TCPTimeWait
 )
 
 // entry returns what the tables hold of a connection; false where it has ended.

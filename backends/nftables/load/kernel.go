@@ -49,7 +49,12 @@ func (k *kernel) Drift(ctx context.Context, a *loader.Applied, held []byte) ([]s
 	if err != nil {
 		return nil, err
 	}
-	return h.compare(k.nft.version, objects, gone), nil
+	b, err := a.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	drift := h.compare(k.nft.version, objects, gone)
+	return append(drift, nameDrift(objects, a.Record.Prefix, b, a.Learned)...), nil
 }
 
 // Inspect returns nothing: Drift compares the whole table.

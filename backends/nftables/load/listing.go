@@ -86,8 +86,8 @@ func (o *object) digest() string {
 	h := sha256.New()
 	body := strings.Join(o.body, "\n")
 	head, elements := cutElements(body)
-	if slices.Contains(o.body, "flags dynamic") || slices.ContainsFunc(o.body, isDynamic) {
-		elements = nil
+	if slices.ContainsFunc(o.body, isDynamic) || o.kind == "set" && nameSet.MatchString(o.name) {
+		elements = nil // what names mean is compared by itself
 	}
 	elements = slices.DeleteFunc(elements, func(e string) bool {
 		return strings.Contains(e, " timeout ") || strings.Contains(e, " expires ")

@@ -13,9 +13,9 @@ import (
 	"strconv"
 	"strings"
 
+	netfilter "github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
-	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/internal/loader"
 )
 
@@ -45,16 +45,26 @@ func findNFT(ctx context.Context, s *loader.Space) (*command, error) {
 	if c.version, err = checkVersion(string(out)); err != nil {
 		return nil, err
 	}
-	// The smallest listing that asks the kernel: for others nft fetches every table.
-	if _, err = c.run(ctx, nil, listChain(markChain)...); notFound(err) {
-		err = nil
-	}
-	return c, err
+	return c, ask()
 }
 
-func listChain(name string) []string {
-	return append(append([]string{"list", "chain"}, strings.Fields(nftables.Table)...), name)
+// ask asks the kernel for something small: every listing of nft's fetches all sets of a
+// table before it.
+func ask() error {
+	conn, err := netfilter.New()
+	if err == nil {
+		_, err = conn.ListTablesOfFamily(netfilter.TableFamilyINet)
+	}
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return errNotPermitted
+	case err != nil:
+		return fmt.Errorf("this kernel has no nf_tables (%w)", err)
+	}
+	return nil
 }
+
+var errNotPermitted = errors.New("not permitted to change nftables in this network namespace (tploader needs root, or CAP_NET_ADMIN)")
 
 var versionText = regexp.MustCompile(`v(\d+)\.(\d+)(?:\.(\d+))?`)
 
@@ -157,7 +167,7 @@ func (e *Error) Error() string {
 func explain(args []string, stderr string, err error) error {
 	switch {
 	case strings.Contains(stderr, "Operation not permitted"):
-		return errors.New("not permitted to change nftables in this network namespace (tploader needs root, or CAP_NET_ADMIN)")
+		return errNotPermitted
 	case strings.Contains(stderr, "cache initialization failed"), strings.Contains(stderr, "Unable to initialize Netlink"):
 		return fmt.Errorf("this kernel has no nf_tables (%s)", firstLine(stderr))
 	}

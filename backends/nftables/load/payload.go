@@ -3,6 +3,8 @@
 package load
 
 import (
+	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -60,4 +62,73 @@ func (b *payload) rename(prefix string) *payload {
 		q.pods[i] = p
 	}
 	return &q
+}
+
+// NodeAddrs returns the elements of the sets of the node's addresses.
+func (b *payload) NodeAddrs() []netip.Addr {
+	var addrs []netip.Addr
+	for _, set := range b.nodeSets {
+		head := "add element " + nftables.Table + " " + set + " { "
+		for line := range strings.Lines(b.objects) {
+			elements, ok := strings.CutPrefix(strings.TrimSuffix(line, " }\n"), head)
+			if !ok {
+				continue
+			}
+			for _, e := range strings.Split(elements, ", ") {
+				if a, err := netip.ParseAddr(e); err == nil {
+					addrs = append(addrs, a)
+				}
+			}
+		}
+	}
+	return addrs
+}
+
+// NameRules returns, by id of a domain name, the ids of the rules that are about it. A
+// list sends packets to the name's addresses to the chain of a rule, or to one that
+// looks at ports before.
+func (b *payload) NameRules() map[string][]string {
+	refs, targets := map[string][]string{}, map[string][]string{}
+	for line := range strings.Lines(b.objects) {
+		verb, rest, _ := strings.Cut(line, " "+nftables.Table+" ")
+		if verb != "add rule" && verb != "add element" {
+			continue
+		}
+		from, rest, _ := strings.Cut(rest, " ")
+		to := generationObject.FindAllString(rest, -1)
+		if name := nameSet.FindString(first(to)); name != "" && verb == "add rule" {
+			id := name[strings.LastIndex(name, "_")+1:]
+			targets[id] = append(targets[id], to[1:]...)
+			continue
+		}
+		refs[from] = append(refs[from], to...)
+	}
+	rules := map[string][]string{}
+	for id, open := range targets {
+		seen := map[string]bool{}
+		for len(open) > 0 {
+			at := open[0]
+			open = open[1:]
+			if seen[at] {
+				continue
+			}
+			seen[at] = true
+			if rule, ok := strings.CutPrefix(at, b.prefix+"r_"); ok {
+				rules[id] = append(rules[id], rule)
+				continue
+			}
+			open = append(open, refs[at]...)
+		}
+	}
+	return rules
+}
+
+// generationObject matches names of objects of a generation.
+var generationObject = regexp.MustCompile(`tp_[0-9a-f]{12}_[0-9a-z_]+`)
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
 }

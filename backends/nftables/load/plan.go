@@ -21,6 +21,9 @@ type plan struct {
 	dispatch string // switches to it
 }
 
+// manyNames is how many domain names nftables does well with; docs/performance.md.
+const manyNames = 1000
+
 // Plan writes the transactions. Where the generation need not be loaded, the
 // objects in the kernel are kept; otherwise they are made beside those there,
 // under another prefix if need be.
@@ -40,10 +43,13 @@ func (k *kernel) Plan(ctx context.Context, c *loader.Change) (loader.Plan, error
 		c.Record.Prefix = c.Current.Prefix
 		b = b.rename(c.Record.Prefix)
 	} else {
+		if n := len(c.Bundle.Manifest.Names); n > manyNames {
+			k.nft.space.Log("warning: the bundle has %d domain names: with nftables each costs a packet two lookups, and listing thousands takes nft minutes (the ebpf backend does better)", n)
+		}
 		c.Record.Prefix = freePrefix(b.prefix, objects)
 		b = b.rename(c.Record.Prefix)
 		p.skeleton = b.skeleton + bridgeSkeleton(b) + limitSkeleton(c.Record)
-		p.objects = b.objects + nodeAddrScript(b, c.Record.Options.NodeAddrs)
+		p.objects = b.objects + nodeAddrScript(b, c.Record.Options.NodeAddrs) + learnedScript(b.prefix, c.Bundle, c.Learned)
 	}
 	p.dispatch = dispatchScript(b, c.Record, objects)
 	return p, nil

@@ -261,7 +261,7 @@ func (d *decoder) domains() error {
 		for _, fam := range model.Families {
 			name := d.name("~name" + digit(fam) + "_" + id)
 			s := d.t.sets[name]
-			if err := sameSet(s, nameSet(name, fam)); err != nil {
+			if err := sameSet(s, nameSet(name, fam, s)); err != nil {
 				return fmt.Errorf("domain name %q: %w", domain, err)
 			}
 			addrs, learned, err := setAddrs(s)
@@ -280,7 +280,15 @@ func (d *decoder) domains() error {
 	return nil
 }
 
-// nameSet is how the set of a domain name's addresses is made.
-func nameSet(name string, fam model.Family) *command.Set {
-	return &command.Set{Name: name, Types: []string{"ipv" + digit(fam) + "_addr"}, Size: 65535, Timeout: true}
+// minNameSet is the least size of the set of a domain name's addresses.
+const minNameSet = 1024
+
+// nameSet is how the set of a domain name's addresses is made. Its size is room for
+// what a node may learn: at least that of the format, and of what it holds.
+func nameSet(name string, fam model.Family, have *set) *command.Set {
+	want := &command.Set{Name: name, Types: []string{"ipv" + digit(fam) + "_addr"}, Size: minNameSet, Timeout: true}
+	if have != nil {
+		want.Size = max(minNameSet, len(have.elements), have.Size)
+	}
+	return want
 }

@@ -1,0 +1,167 @@
+//go:build linux
+
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/internal/learned"
+	"github.com/trafficpolicy/trafficpolicy/internal/loader"
+	"github.com/trafficpolicy/trafficpolicy/internal/names"
+	"github.com/trafficpolicy/trafficpolicy/internal/state"
+)
+
+func TestParseListen(t *testing.T) {
+	for _, c := range []struct{ in, network, address string }{
+		{"unix:/run/x.sock", "unix", "/run/x.sock"}, {"127.0.0.1:9", "tcp", "127.0.0.1:9"}, {"127.9.9.9:0", "tcp", "127.9.9.9:0"},
+		{"[::1]:9", "tcp", "[::1]:9"}, {"[::ffff:127.0.0.1]:9", "tcp", "[::ffff:127.0.0.1]:9"},
+		{"unix:x.sock", "", ""}, {"unix:", "", ""}, {"0.0.0.0:9", "", ""}, {"[::]:9", "", ""}, {"126.255.255.255:9", "", ""}, {"128.0.0.1:9", "", ""},
+		{"[::2]:9", "", ""}, {"localhost:9", "", ""}, {"127.0.0.1", "", ""}, {"", "", ""},
+	} {
+		network, address, err := ParseListen(c.in)
+		if network != c.network || address != c.address || (err == nil) != (c.network != "") {
+			t.Errorf("%q: %q %q %v", c.in, network, address, err)
+		}
+	}
+}
+
+// What was before stays beside what is known, name by name.
+func TestAdditive(t *testing.T) {
+	one, two := netip.MustParseAddr("8.8.8.1"), netip.MustParseAddr("8.8.8.2")
+	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	known := learned.Known{"a": {two}, "b": {one}, "c": nil}
+	var d additive
+	d.set(learned.Known{"a": {one, two}, "b": {two}, "gone": {one}})
+	check := func(when string, want learned.Known) {
+		t.Helper()
+		if diff := cmp.Diff(want, d.with(known), same); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", when, diff)
+		}
+	}
+	check("both", learned.Known{"a": {one, two}, "b": {one, two}, "c": nil})
+	if changed, left := d.keep(map[string]bool{"b": true}); !changed || !left {
+		t.Errorf("keep one: %t %t", changed, left)
+	}
+	check("one", learned.Known{"a": {two}, "b": {one, two}, "c": nil})
+	if changed, left := d.keep(map[string]bool{"b": true}); changed || !left {
+		t.Errorf("keep it: %t %t", changed, left)
+	}
+	if changed, left := d.keep(nil); !changed || left {
+		t.Errorf("keep none: %t %t", changed, left)
+	}
+	check("none", known)
+}
+
+func TestProblems(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	well := func() now { return now{record: &state.Record{}, looked: at} }
+	for _, c := range []struct {
+		name   string
+		change func(*now, *names.Totals)
+		want   string
+	}{
+		{"well", func(*now, *names.Totals) {}, ""},
+		{"nothing", func(n *now, _ *names.Totals) { n.record = nil }, "nothing is in force"},
+		{"failed", func(n *now, _ *names.Totals) { n.err = errors.New("x") }, "the last look failed: x"},
+		{"not late", func(n *now, _ *names.Totals) { n.looked = at.Add(-late * lookMost) }, ""},
+		{"late", func(n *now, _ *names.Totals) { n.looked = at.Add(-late*lookMost - time.Second) }, "the last look was 2m1s ago"},
+		{"slow", func(n *now, _ *names.Totals) { n.looked, n.took = at.Add(-late*lookMost-time.Second), 10*time.Second }, ""},
+		{"source", func(n *now, _ *names.Totals) { n.sourceErr = errors.New("x") }, "the bundle to watch is not in force: x"},
+		{"pods", func(n *now, _ *names.Totals) {
+			n.unattached = []loader.PodStatus{{Pod: "a"}, {Pod: "b"}, {Pod: "c"}, {Pod: "d"}}
+		}, "pods are not attached: a, b, c and 1 more"},
+		{"enforce", func(_ *now, t *names.Totals) { t.EnforceError = "x" }, "addresses of names are not enforced: x"},
+		{"failing", func(_ *now, t *names.Totals) { t.Failing, t.Names = 1, 2 }, "1 of 2 domain names could not be asked for last time"},
+		{"capped", func(_ *now, t *names.Totals) { t.Capped = 3 }, "3 addresses of names are left out by a limit"},
+	} {
+		n, totals := well(), &names.Totals{}
+		c.change(&n, totals)
+		if got := strings.Join(n.problems(totals, at), "; "); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+	n := well()
+	n.names = 2
+	if got := strings.Join(n.problems(nil, at), "; "); got != "2 domain names are not kept: there is no resolver" {
+		t.Errorf("without a resolver: %q", got)
+	}
+}
+
+// write puts a bundle of a node into a directory.
+func write(t *testing.T, path, node string, sequence uint64) {
+	t.Helper()
+	m := bundle.Manifest{
+		Tool: "test", Backend: bundle.EBPF, Scope: bundle.ScopeNode, Name: node, Node: node, Sequence: sequence,
+		Rules: []bundle.Rule{}, Defaults: []bundle.Default{}, Names: []bundle.KnownName{},
+	}
+	var b bytes.Buffer
+	if err := bundle.Write(&b, m, []bundle.File{{Name: "x", Data: []byte(path)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Of a directory the bundle of this node with the highest sequence is picked, whatever the
+// files are called.
+func TestPick(t *testing.T) {
+	dir := t.TempDir()
+	s := newSource(dir, "n1")
+	check := func(when, want string) {
+		t.Helper()
+		got, err := s.pick()
+		if got != "" {
+			got = filepath.Base(got)
+		}
+		if err != nil {
+			got = "error"
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q (%v)", when, got, want, err)
+		}
+	}
+	check("nothing", "")
+	write(t, filepath.Join(dir, "n2.tar"), "n2", 9)
+	check("of another node", "")
+	write(t, filepath.Join(dir, "n1.tar"), "n1", 3)
+	write(t, filepath.Join(dir, "z.tar"), "n1", 2)
+	check("the newer", "n1.tar")
+	write(t, filepath.Join(dir, "z.tar"), "n1", 4)
+	check("the newer now", "z.tar")
+	write(t, filepath.Join(dir, "n1.tar"), "n1", 4)
+	check("two of one age", "z.tar")
+	write(t, filepath.Join(dir, ".hidden.tar"), "n1", 8)
+	write(t, filepath.Join(dir, "n1.tar.new"), "n1", 8)
+	check("files that are no bundles yet", "z.tar")
+	if err := os.WriteFile(filepath.Join(dir, "broken.tar"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("a broken one beside", "z.tar")
+	for _, f := range []string{"z.tar", "n1.tar"} {
+		if err := os.Remove(filepath.Join(dir, f)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("only a broken one", "error")
+	s = newSource(filepath.Join(dir, "gone"), "n1")
+	check("no directory", "")
+	before, err := newSource(dir, "n1").state()
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "n2.tar"), "n2", 10)
+	if after, err := newSource(dir, "n1").state(); err != nil || after == before {
+		t.Errorf("a file that was written does not show: %v", err)
+	}
+}
