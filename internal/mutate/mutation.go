@@ -3,6 +3,7 @@ package mutate
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
 )
@@ -28,7 +29,7 @@ func withFile(b *bundle.Bundle, name string, data []byte) *bundle.Bundle {
 			out.Files[i].Data = data
 		}
 	}
-	return out
+	return recounted(out, b)
 }
 
 // withFiles returns b with every script changed by f.
@@ -37,5 +38,27 @@ func withFiles(b *bundle.Bundle, f func(name string, data []byte) []byte) *bundl
 	for i := range out.Files {
 		out.Files[i].Data = f(out.Files[i].Name, out.Files[i].Data)
 	}
+	return recounted(out, b)
+}
+
+// recounted has the manifest of a changed bundle count the elements of its scripts: the
+// count is not to be what gives a change away.
+func recounted(out, was *bundle.Bundle) *bundle.Bundle {
+	out.Manifest.Counts.Elements += elements(out.Files) - elements(was.Files)
 	return out
+}
+
+// elements counts those that the scripts among files add.
+func elements(files []bundle.File) (n int) {
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name, ".nft") {
+			continue
+		}
+		for line := range strings.Lines(string(f.Data)) {
+			if _, list, ok := strings.Cut(line, " { "); ok && strings.HasPrefix(line, "add element") {
+				n += 1 + strings.Count(list, ",")
+			}
+		}
+	}
+	return n
 }
