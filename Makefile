@@ -11,7 +11,7 @@ SOAK    ?= 20
 # Packages whose tests need a kernel (root, nftables, eBPF, network namespaces).
 KERNEL_PKGS := ./backends/nftables/... ./backends/ebpf/... ./internal/kerneltest/... ./internal/netlab/... ./internal/dnslab/... ./internal/names/... ./internal/agree/... ./internal/mutate/... ./cmd/tploader/...
 
-.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel agree mutate soak demo clean deps
+.PHONY: help build cross test test-kernel lint fmt-check generate generate-check golden fuzz bench bench-kernel agree mutate soak demo clean deps deps-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -26,13 +26,16 @@ cross: ## Cross-build every platform we ship, to check that it builds
 	@set -e; for arch in amd64 arm64; do echo "tploader linux/$$arch"; \
 	  CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -o /dev/null ./cmd/tploader; done
 
-deps: ## Install what demo and tests need from the system (nftables, iproute2, knot), when root
+deps: ## Install what demo needs from the system (nftables, iproute2), when root
 	@scripts/deps
 
-test: deps ## Run all tests; those that need a kernel run when root
+deps-test: ## Install what tests need from the system (nftables, iproute2, knot), when root
+	@scripts/deps --tests
+
+test: deps-test ## Run all tests; those that need a kernel run when root
 	$(GO) test -timeout 20m ./...
 
-test-kernel: deps ## Run the tests that need a kernel; a skip is a failure
+test-kernel: deps-test ## Run the tests that need a kernel; a skip is a failure
 	TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 $(KERNEL_PKGS)
 
 lint: fmt-check ## Formatting, vet and staticcheck
@@ -64,15 +67,15 @@ bench-kernel: ## Run the benchmarks of the eBPF program (root; benchstat format)
 
 SEED ?= 0
 N    ?= 2000
-agree: deps ## Compare every reading of N policy sets from SEED on (a twentieth of them with real packets)
+agree: deps-test ## Compare every reading of N policy sets from SEED on (a twentieth of them with real packets)
 	TRAFFICPOLICY_AGREE_SEED=$(SEED) TRAFFICPOLICY_AGREE_SETS=$(N) TRAFFICPOLICY_WIRE_SETS=$$(( ($(N) + 19) / 20 )) \
 	$(GO) test -count=1 -v -timeout 12h -run '^(TestAgree|TestWire)$$' ./internal/agree/... | grep -v '^=== \|^ *--- PASS: .*seed'
 
 SETS ?= 200
-mutate: deps ## Change artifacts and policies everywhere, one place at a time, and see whether verify notices
+mutate: deps-test ## Change artifacts and policies everywhere, one place at a time, and see whether verify notices
 	TRAFFICPOLICY_MUTATE_ALL=1 TRAFFICPOLICY_MUTATE_SETS=$(SETS) TRAFFICPOLICY_REQUIRE_KERNEL=1 $(GO) test -count=1 -v -timeout 12h ./internal/mutate
 
-soak: deps ## Run the random and kernel tests SOAK (20) times as long
+soak: deps-test ## Run the random and kernel tests SOAK (20) times as long
 	TRAFFICPOLICY_SOAK=$(SOAK) $(GO) test -count=1 -timeout 12h ./...
 
 demo: deps build ## Guide's policies in namespaces: lint, simulate, compile, apply, real packets
