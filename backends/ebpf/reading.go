@@ -11,6 +11,15 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
+// DecodeBundle returns what a bundle decides, of one that [Read] takes.
+func DecodeBundle(b *bundle.Bundle) (*space.Reading, error) {
+	g, err := Read(b)
+	if err != nil {
+		return nil, err
+	}
+	return (&Decoded{g}).Reading(&b.Manifest)
+}
+
 // Reading returns what the graph decides for every governed address. Names of
 // rules, default denies and addresses of domain names are those of the manifest. It
 // returns an error where the manifest lacks one of them, and those of [Decoded.Table].

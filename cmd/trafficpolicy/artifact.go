@@ -100,12 +100,8 @@ func isScript(begin []byte) bool {
 
 // decode decodes a bundle.
 func (a *artifact) decode() (r *space.Reading, err error) {
-	m := &a.bundle.Manifest
-	if m.Backend == bundle.EBPF {
-		var d *ebpf.Decoded
-		if d, err = ebpf.Decode(a.bundle.Files); err == nil {
-			r, err = d.Reading(m)
-		}
+	if m := &a.bundle.Manifest; m.Backend == bundle.EBPF {
+		r, err = ebpf.DecodeBundle(a.bundle)
 	} else {
 		r, err = nftables.Decode(a.bundle.Files, m)
 	}

@@ -112,14 +112,7 @@ func reading(b *bundle.Bundle) (*space.Reading, error) {
 	if b.Manifest.Backend == bundle.NFTables {
 		return nftables.Decode(b.Files, &b.Manifest)
 	}
-	if _, err := ebpf.Read(b); err != nil { // what a loader refuses
-		return nil, err
-	}
-	d, err := ebpf.Decode(b.Files)
-	if err != nil {
-		return nil, err
-	}
-	return d.Reading(&b.Manifest)
+	return ebpf.DecodeBundle(b)
 }
 
 // ask has the verifier judge a bundle, as the verify command does.

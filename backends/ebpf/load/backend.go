@@ -44,11 +44,7 @@ func (Backend) Read(c *bundle.Bundle) ([]loader.Pod, any, error) {
 
 // Decode reads the graph as a walk does.
 func (Backend) Decode(c *bundle.Bundle) (*space.Reading, error) {
-	d, err := graph.Decode(c.Files)
-	if err != nil {
-		return nil, err
-	}
-	return d.Reading(&c.Manifest)
+	return graph.DecodeBundle(c)
 }
 
 // Open makes sure that this kernel can be asked about programs.
