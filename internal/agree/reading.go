@@ -75,7 +75,7 @@ var Derived = []Reading{
 	{"walked script", readScript},
 	{"decoded script", func(s *Set) (Judge, error) { return decoded(s, nftables.Emit, decodeScript) }},
 	{"walked graph", readGraph},
-	{"decoded graph", func(s *Set) (Judge, error) { return decoded(s, ebpf.Emit, decodeGraph) }},
+	{"decoded graph", func(s *Set) (Judge, error) { return decoded(s, ebpf.Emit, ebpf.DecodeBundle) }},
 }
 
 // has returns which atoms hold a: the names that are known to have it.
@@ -149,15 +149,6 @@ func decider(c *space.Cell, in func(model.Atom) bool) int32 {
 // decodeScript is what a verifier understands of an nftables artifact.
 func decodeScript(a *bundle.Bundle) (*space.Reading, error) {
 	return nftables.Decode(a.Files, &a.Manifest)
-}
-
-// decodeGraph is what a verifier understands of an eBPF artifact.
-func decodeGraph(a *bundle.Bundle) (*space.Reading, error) {
-	d, err := ebpf.Decode(a.Files)
-	if err != nil {
-		return nil, err
-	}
-	return d.Reading(&a.Manifest)
 }
 
 // readGraph walks the graph of the eBPF artifact, node by node.

@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
-	"github.com/trafficpolicy/trafficpolicy/backends/ebpf"
 	"github.com/trafficpolicy/trafficpolicy/backends/nftables"
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
@@ -25,8 +24,8 @@ import (
 
 // proven reports where verify finds that the artifact a of p, as its decoder reads
 // it, is not what p says, or its manifest not what it is to be.
-func proven(p *compiler.Program, a *bundle.Bundle, read func() (*space.Reading, error)) error {
-	r, err := read()
+func proven(p *compiler.Program, a *bundle.Bundle, read func(*bundle.Bundle) (*space.Reading, error)) error {
+	r, err := read(a)
 	if err != nil {
 		return err
 	}
@@ -41,22 +40,6 @@ func proven(p *compiler.Program, a *bundle.Bundle, read func() (*space.Reading, 
 		return fmt.Errorf("manifest: %q", wrong)
 	}
 	return nil
-}
-
-// artifacts write a program for a backend and read that back.
-var artifacts = []struct {
-	name string
-	emit func(*compiler.Program) (*bundle.Bundle, error)
-	read func(*bundle.Bundle) (*space.Reading, error)
-}{
-	{bundle.EBPF, ebpf.Emit, func(b *bundle.Bundle) (*space.Reading, error) {
-		d, err := ebpf.Decode(b.Files)
-		if err != nil {
-			return nil, err
-		}
-		return d.Reading(&b.Manifest)
-	}},
-	{bundle.NFTables, nftables.Emit, func(b *bundle.Bundle) (*space.Reading, error) { return nftables.Decode(b.Files, &b.Manifest) }},
 }
 
 // TestVerifyProves draws clusters, compiles every node and pod of them for both
@@ -110,7 +93,7 @@ func verifyCluster(c *synth.Cluster, differ *atomic.Int64) error {
 			if err != nil {
 				return err
 			}
-			if err := proven(p, bundle, func() (*space.Reading, error) { return a.read(bundle) }); err != nil {
+			if err := proven(p, bundle, a.read); err != nil {
 				return fmt.Errorf("%s of %+v: %w", a.name, target, err)
 			}
 		}
@@ -135,11 +118,7 @@ func targetsOf(in *compiler.Input) (targets []compiler.Target) {
 }
 
 func verifyScript(p *compiler.Program) error {
-	text, err := nftables.Script(p)
-	if err != nil {
-		return err
-	}
-	r, err := nftables.DecodeScript(text, nftables.NewLegend(p))
+	r, err := decodeBare(p)
 	if err != nil {
 		return err
 	}
