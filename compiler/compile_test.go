@@ -224,8 +224,10 @@ func errorText(err error) string {
 func TestCompileBroken(t *testing.T) {
 	in := input([]*model.Policy{tp("a/web", 100, "app=web", rule(model.Reject, "fqdn x.example"))}, pod("a/web-0", "app=web", "10.0.0.1"))
 	in.Inventory.Broken = []model.BrokenObject{
-		{Ref: "Pod/a/bad", Pos: model.Pos{File: "i.yaml", Line: 3, Column: 1}},
+		{Ref: "Pod/a/bad", Pos: model.Pos{File: "i.yaml", Line: 3, Column: 1}, Why: "it is blue"},
 		{Ref: "Service/a/bad", Pos: model.Pos{File: "i.yaml", Line: 9, Column: 1}},
+		{Ref: "Node/", Pos: model.Pos{File: "i.yaml", Line: 12, Column: 1}},
+		{Ref: "Namespace/b", Pos: model.Pos{File: "i.yaml", Line: 15, Column: 1}},
 	}
 	o := CompileOptions{Target: Target{Node: "n1"}}
 	_, err := Compile(t.Context(), in, o)
@@ -235,8 +237,10 @@ func TestCompileBroken(t *testing.T) {
 	}
 	want := []string{ // every reason at once
 		"p.yaml:5:9: TrafficPolicy/a/web#egress[0].to[0]: the reject would not hold: fqdn x.example has no known addresses, see --resolve (--allow-unresolved compiles it all the same)",
-		"i.yaml:3:1: Pod/a/bad cannot be read (with --skip-broken it is unprotected, and rules that name it lack its addresses)",
-		"i.yaml:9:1: Service/a/bad cannot be read (with --skip-broken rules that name it lack its addresses)",
+		"i.yaml:3:1: Pod/a/bad cannot be read (with --skip-broken it is unprotected, and rules that name it lack its addresses); it is blue",
+		"i.yaml:9:1: Service/a/bad cannot be read (with --skip-broken rules that name the Service lack its addresses)",
+		"i.yaml:12:1: Node cannot be read (with --skip-broken its addresses are not known, so its probes are judged as any peer's)",
+		"i.yaml:15:1: Namespace/b cannot be read (with --skip-broken nothing that is enforced depends on it)",
 	}
 	if diff := cmp.Diff(want, refusal.Reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
@@ -247,8 +251,10 @@ func TestCompileBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = []string{
-		"i.yaml:3:1: Pod/a/bad cannot be read: it is unprotected, and rules that name it lack its addresses",
-		"i.yaml:9:1: Service/a/bad cannot be read: rules that name it lack its addresses",
+		"i.yaml:12:1: Node cannot be read: its addresses are not known, so its probes are judged as any peer's",
+		"i.yaml:15:1: Namespace/b cannot be read: nothing that is enforced depends on it",
+		"i.yaml:3:1: Pod/a/bad cannot be read: it is unprotected, and rules that name it lack its addresses; it is blue",
+		"i.yaml:9:1: Service/a/bad cannot be read: rules that name the Service lack its addresses",
 		"p.yaml:5:9: TrafficPolicy/a/web#egress[0].to[0]: the reject does not hold: fqdn x.example has no known addresses, see --resolve",
 	}
 	if diff := cmp.Diff(want, p.Warnings); diff != "" {
