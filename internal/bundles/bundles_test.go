@@ -75,6 +75,7 @@ func TestReadIndexRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		`{`:                      "unexpected EOF",
 		`{"schema": 2}`:          "schema 2 is not 1",
+		`{"schema": 1}}`:         "something follows it",
 		`{"name": "my web app"}`: "unknown field",
 		`{"schema": 1, "nodes": [{"node": "a", "file": "../a.tar"}]}`:                              "is not the name of a bundle",
 		`{"schema": 1, "nodes": [{"node": "b", "file": "b.tar"}, {"node": "a", "file": "a.tar"}]}`: "out of order",
