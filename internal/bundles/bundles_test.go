@@ -313,3 +313,29 @@ func TestBase(t *testing.T) {
 		t.Errorf("a partial directory: error %v", err)
 	}
 }
+
+// TestBeginFails: what cannot be written to is said once, and is left unlocked.
+func TestBeginFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, IndexName)
+	if err := os.WriteFile(path, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(dir, stagingName, "a.tar")
+	if err := os.Mkdir(filepath.Dir(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Begin(dir); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v, want one line", err)
+	}
+	if _, err := os.Stat(old); err != nil {
+		t.Errorf("a directory that is none of ours was changed: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, dir).Close()
+}
