@@ -153,7 +153,8 @@ func TestCompileErrors(t *testing.T) {
 	unresolved := "p.yaml:5:9: TrafficPolicy/a/web#egress[1].to[1]: the deny would not hold: "
 	anyway := " (--allow-unresolved compiles it all the same)"
 	withServices := func(in *Input) *Input {
-		in.Inventory.Services = []*model.Service{service("a/idle", "", ""), {Namespace: "a", Name: "out", ExternalName: "x.example"}}
+		in.Inventory.Services = []*model.Service{service("a/idle", "", ""), {Namespace: "a", Name: "out", ExternalName: "x.example"},
+			service("b/real", "172.20.0.1", ""), {Namespace: "b", Name: "out", ExternalName: "x.example"}}
 		return in
 	}
 	for _, c := range []struct {
@@ -175,6 +176,9 @@ func TestCompileErrors(t *testing.T) {
 		{"deny of an unknown service", withServices(input(deny("service a/typo"), web)), node, unresolved + "service a/typo is not in the inventory" + anyway,
 			func(o *CompileOptions) { o.AllowUnresolved = true }},
 		{"deny of an ExternalName", withServices(input(deny("service a/out"), web)), node, unresolved + "service a/out is of type ExternalName, which has no addresses" + anyway,
+			func(o *CompileOptions) { o.AllowUnresolved = true }},
+		{"deny of Services, one of them an ExternalName", withServices(input(deny("service b/*"), web)), node,
+			strings.Replace(unresolved, "hold", "hold in full", 1) + "service b/* includes a Service of type ExternalName, which has no addresses" + anyway,
 			func(o *CompileOptions) { o.AllowUnresolved = true }},
 		{"deny of a name", input(deny("fqdn x.example"), web), node, unresolved + "fqdn x.example has no known addresses, see --resolve" + anyway,
 			func(o *CompileOptions) { o.Resolve = map[string][]netip.Addr{"x.example": addrs("203.0.113.1")} }},
