@@ -153,7 +153,8 @@ func TestCompileErrors(t *testing.T) {
 	unresolved := "p.yaml:5:9: TrafficPolicy/a/web#egress[1].to[1]: the deny would not hold: "
 	anyway := " (--allow-unresolved compiles it all the same)"
 	withServices := func(in *Input) *Input {
-		in.Inventory.Services = []*model.Service{service("a/idle", "", ""), {Namespace: "a", Name: "out", ExternalName: "x.example"}}
+		in.Inventory.Services = []*model.Service{service("a/idle", "", ""), {Namespace: "a", Name: "out", ExternalName: "x.example"},
+			service("b/real", "172.20.0.1", ""), {Namespace: "b", Name: "out", ExternalName: "x.example"}}
 		return in
 	}
 	for _, c := range []struct {
@@ -175,6 +176,9 @@ func TestCompileErrors(t *testing.T) {
 		{"deny of an unknown service", withServices(input(deny("service a/typo"), web)), node, unresolved + "service a/typo is not in the inventory" + anyway,
 			func(o *CompileOptions) { o.AllowUnresolved = true }},
 		{"deny of an ExternalName", withServices(input(deny("service a/out"), web)), node, unresolved + "service a/out is of type ExternalName, which has no addresses" + anyway,
+			func(o *CompileOptions) { o.AllowUnresolved = true }},
+		{"deny of Services, one of them an ExternalName", withServices(input(deny("service b/*"), web)), node,
+			strings.Replace(unresolved, "hold", "hold in full", 1) + "service b/* includes a Service of type ExternalName, which has no addresses" + anyway,
 			func(o *CompileOptions) { o.AllowUnresolved = true }},
 		{"deny of a name", input(deny("fqdn x.example"), web), node, unresolved + "fqdn x.example has no known addresses, see --resolve" + anyway,
 			func(o *CompileOptions) { o.Resolve = map[string][]netip.Addr{"x.example": addrs("203.0.113.1")} }},
@@ -224,8 +228,10 @@ func errorText(err error) string {
 func TestCompileBroken(t *testing.T) {
 	in := input([]*model.Policy{tp("a/web", 100, "app=web", rule(model.Reject, "fqdn x.example"))}, pod("a/web-0", "app=web", "10.0.0.1"))
 	in.Inventory.Broken = []model.BrokenObject{
-		{Ref: "Pod/a/bad", Pos: model.Pos{File: "i.yaml", Line: 3, Column: 1}},
+		{Ref: "Pod/a/bad", Pos: model.Pos{File: "i.yaml", Line: 3, Column: 1}, Why: "it is blue"},
 		{Ref: "Service/a/bad", Pos: model.Pos{File: "i.yaml", Line: 9, Column: 1}},
+		{Ref: "Node/", Pos: model.Pos{File: "i.yaml", Line: 12, Column: 1}},
+		{Ref: "Namespace/b", Pos: model.Pos{File: "i.yaml", Line: 15, Column: 1}},
 	}
 	o := CompileOptions{Target: Target{Node: "n1"}}
 	_, err := Compile(t.Context(), in, o)
@@ -235,8 +241,10 @@ func TestCompileBroken(t *testing.T) {
 	}
 	want := []string{ // every reason at once
 		"p.yaml:5:9: TrafficPolicy/a/web#egress[0].to[0]: the reject would not hold: fqdn x.example has no known addresses, see --resolve (--allow-unresolved compiles it all the same)",
-		"i.yaml:3:1: Pod/a/bad cannot be read (with --skip-broken it is unprotected, and rules that name it lack its addresses)",
-		"i.yaml:9:1: Service/a/bad cannot be read (with --skip-broken rules that name it lack its addresses)",
+		"i.yaml:3:1: Pod/a/bad cannot be read (with --skip-broken it is unprotected, and rules that name it lack its addresses); it is blue",
+		"i.yaml:9:1: Service/a/bad cannot be read (with --skip-broken rules that name the Service lack its addresses)",
+		"i.yaml:12:1: Node cannot be read (with --skip-broken its addresses are not known, so its probes are judged as any peer's)",
+		"i.yaml:15:1: Namespace/b cannot be read (with --skip-broken nothing that is enforced depends on it)",
 	}
 	if diff := cmp.Diff(want, refusal.Reasons); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
@@ -247,8 +255,10 @@ func TestCompileBroken(t *testing.T) {
 		t.Fatal(err)
 	}
 	want = []string{
-		"i.yaml:3:1: Pod/a/bad cannot be read: it is unprotected, and rules that name it lack its addresses",
-		"i.yaml:9:1: Service/a/bad cannot be read: rules that name it lack its addresses",
+		"i.yaml:12:1: Node cannot be read: its addresses are not known, so its probes are judged as any peer's",
+		"i.yaml:15:1: Namespace/b cannot be read: nothing that is enforced depends on it",
+		"i.yaml:3:1: Pod/a/bad cannot be read: it is unprotected, and rules that name it lack its addresses; it is blue",
+		"i.yaml:9:1: Service/a/bad cannot be read: rules that name the Service lack its addresses",
 		"p.yaml:5:9: TrafficPolicy/a/web#egress[0].to[0]: the reject does not hold: fqdn x.example has no known addresses, see --resolve",
 	}
 	if diff := cmp.Diff(want, p.Warnings); diff != "" {

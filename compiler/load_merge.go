@@ -3,6 +3,7 @@ package compiler
 import (
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
@@ -83,7 +84,7 @@ func (l *loader) keep(o *object) {
 	case *model.PodTemplate:
 		inv.Templates = append(inv.Templates, v)
 	case nil:
-		l.broken(o)
+		l.broken(o, o.findings)
 	}
 }
 
@@ -91,11 +92,16 @@ func (l *loader) keep(o *object) {
 // no kind here.
 func (o *object) ofInventory() bool { return o.kind != "" && !isPolicyKind(o.kind) }
 
-// broken notes an inventory object that cannot be used.
-func (l *loader) broken(o *object) {
-	if o.ofInventory() {
-		l.in.Inventory.Broken = append(l.in.Inventory.Broken, model.BrokenObject{Ref: o.objectKey.String(), Pos: o.pos})
+// broken notes an inventory object that cannot be used, for what findings say.
+func (l *loader) broken(o *object, findings []model.Finding) {
+	if !o.ofInventory() {
+		return
 	}
+	b := model.BrokenObject{Ref: o.objectKey.String(), Pos: o.pos}
+	if i := slices.IndexFunc(findings, func(f model.Finding) bool { return f.Severity == model.Error }); i >= 0 {
+		b.Why = findings[i].Message
+	}
+	l.in.Inventory.Broken = append(l.in.Inventory.Broken, b)
 }
 
 // mark remembers findings that say why an inventory object cannot be used.
@@ -115,7 +121,7 @@ func (l *loader) duplicate(prev, o *object) {
 	related := model.Related{Policy: f.Policy, File: prev.pos.File, Line: prev.pos.Line, Column: prev.pos.Column, Message: "the other content"}
 	f.Related = []model.Related{related}
 	l.in.Findings = append(l.in.Findings, f)
-	if l.broken(o); o.ofInventory() {
+	if l.broken(o, []model.Finding{f}); o.ofInventory() {
 		l.mark([]model.Finding{f})
 	}
 }

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -59,18 +60,31 @@ func (b *build) checkPeers() {
 // checkBroken refuses an inventory with objects that could not be read: a pod
 // among them would be unprotected, an address among them missing from its rules.
 func (b *build) checkBroken() {
-	for _, o := range b.input.Inventory.Broken {
-		kind, _, _ := strings.Cut(o.Ref, "/")
-		lacks := "rules that name it lack its addresses"
-		if kind == "Pod" {
-			lacks = "it is unprotected, and " + lacks
-		}
-		if b.options.SkipBroken {
-			b.warn("%s: %s cannot be read: %s", o.Pos, o.Ref, lacks)
-			continue
-		}
-		b.refuse("%s: %s cannot be read (with --skip-broken %s)", o.Pos, o.Ref, lacks)
+	say, form := b.refuse, "cannot be read (with --skip-broken %s)"
+	if b.options.SkipBroken {
+		say, form = b.warn, "cannot be read: %s"
 	}
+	for i := range b.input.Inventory.Broken {
+		o := &b.input.Inventory.Broken[i]
+		text := fmt.Sprintf(form, withoutBroken(o))
+		if o.Why != "" {
+			text += "; " + o.Why
+		}
+		say("%s: %s %s", o.Pos, strings.TrimSuffix(o.Ref, "/"), text) // its name may be what is wrong
+	}
+}
+
+// withoutBroken says what becomes of a program that is compiled without o.
+func withoutBroken(o *model.BrokenObject) string {
+	switch kind, _, _ := strings.Cut(o.Ref, "/"); kind {
+	case "Pod":
+		return "it is unprotected, and rules that name it lack its addresses"
+	case "Service", "Endpoints", "EndpointSlice":
+		return "rules that name the Service lack its addresses"
+	case "Node":
+		return "its addresses are not known, so its probes are judged as any peer's"
+	}
+	return "nothing that is enforced depends on it"
 }
 
 // checkConflicts refuses an address of one of the target's pods that another pod

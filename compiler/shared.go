@@ -101,13 +101,16 @@ func (s *shared) note(m *policyMeaning, p rulePeer) {
 		return
 	}
 	m.noted = append(m.noted, notedPeer{p, peer.Pos})
-	why := s.resolver.Explain(peer, res)
+	why, hold := s.resolver.Explain(peer, res), "hold"
+	if len(res.Prefixes) > 0 { // of the other Services that it means
+		hold = "hold in full"
+	}
 	if rule.Action.Allows() || s.options.AllowUnresolved {
-		m.warnings = append(m.warnings, fmt.Sprintf("%s: %s: the %s does not hold: %s", peer.Pos, p, rule.Action, why))
+		m.warnings = append(m.warnings, fmt.Sprintf("%s: %s: the %s does not %s: %s", peer.Pos, p, rule.Action, hold, why))
 		return
 	}
 	m.refusals = append(m.refusals,
-		fmt.Sprintf("%s: %s: the %s would not hold: %s (--allow-unresolved compiles it all the same)", peer.Pos, p, rule.Action, why))
+		fmt.Sprintf("%s: %s: the %s would not %s: %s (--allow-unresolved compiles it all the same)", peer.Pos, p, rule.Action, hold, why))
 }
 
 // class returns what policies, which are those of a class in evaluation order, say

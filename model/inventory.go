@@ -21,6 +21,7 @@ type Inventory struct {
 type BrokenObject struct {
 	Ref string // KIND/NAMESPACE/NAME, as far as it could be read
 	Pos Pos
+	Why string // the first thing that is wrong with it, "" where that is not known
 }
 
 // Namespace is a v1 Namespace.

@@ -79,6 +79,9 @@ func readArtifact(r io.Reader, target compiler.Target) (*artifact, error) {
 		}
 		return &artifact{target: target, script: text}, nil
 	}
+	if bytes.Contains(begin, []byte("\n"+scriptStart)) {
+		return nil, fmt.Errorf("a script begins with %q, and something stands before that", scriptStart)
+	}
 	b, err := bundle.Read(in)
 	if err != nil {
 		return nil, err
@@ -93,9 +96,12 @@ func readArtifact(r io.Reader, target compiler.Target) (*artifact, error) {
 	return a, nil
 }
 
+// scriptStart is what the first command of a script begins with.
+const scriptStart = "add table "
+
 // isScript reports whether a file that begins so is text of commands of nft.
 func isScript(begin []byte) bool {
-	return bytes.HasPrefix(begin, []byte("add table "))
+	return bytes.HasPrefix(begin, []byte(scriptStart))
 }
 
 // decode decodes a bundle.
@@ -115,7 +121,7 @@ func (a *artifact) decode() (r *space.Reading, err error) {
 func (a *artifact) decodeScript(p *compiler.Program) (*space.Reading, error) {
 	r, err := nftables.DecodeScript(a.script, nftables.NewLegend(p))
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be decoded: %w", a.path, err)
+		return nil, fmt.Errorf("%s cannot be decoded: %w (or it is of other pods or policies than these)", a.path, err)
 	}
 	return r, nil
 }

@@ -76,7 +76,7 @@ func (c *command) root() *cobra.Command {
 		Short:         "Compile and verify TrafficPolicy and GlobalTrafficPolicy objects",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          knownCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		PersistentPreRunE: applyProject,
@@ -104,6 +104,29 @@ func (c *command) root() *cobra.Command {
 	completeFlags(root)
 	refuseShells(root)
 	return root
+}
+
+// knownCommand objects to what is no command, and names those it may have meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		text += ", did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return errors.New(text)
+}
+
+// noArgs returns a check that there is no argument, which says what to give in its
+// place otherwise.
+func noArgs(instead string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%s takes no argument, and %q is one: %s", cmd.Name(), args[0], instead)
+	}
 }
 
 // wantArgs returns a check for one argument for each of names, which says what to

@@ -66,6 +66,7 @@ type watchSession struct {
 
 	said     map[string]bool // warnings in force, by text
 	lastErr  string          // said last, "" since it was mended
+	stuck    bool            // something was said that is not mended yet
 	programs map[string]*compiler.Program
 	entries  []bundles.Entry // of --all, all nodes
 	written  int             // bundles of the last step
@@ -120,7 +121,10 @@ func (s *watchSession) step(ctx context.Context) error {
 	clear(s.touched)
 	if written > 0 {
 		fmt.Fprintf(s.Stderr, "trafficpolicy: %s written in %s\n", count(written, "bundle", "bundles"), time.Since(began).Round(time.Millisecond))
+	} else if s.stuck {
+		fmt.Fprintln(s.Stderr, "trafficpolicy: that is mended, and no bundle changes")
 	}
+	s.stuck = false
 	return nil
 }
 
@@ -284,7 +288,7 @@ func (s *watchSession) say(err error) {
 	if text == s.lastErr {
 		return
 	}
-	s.lastErr = text
+	s.lastErr, s.stuck = text, true
 	if err == errFailed {
 		s.lastErr = "" // the reasons may be others
 	} else {

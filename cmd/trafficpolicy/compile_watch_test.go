@@ -261,3 +261,25 @@ func TestWatchRefusedOnce(t *testing.T) {
 		putFiles(t, dir, watchFiles())
 	}
 }
+
+// TestWatchMended: once inputs are what they were before an error, that is said,
+// though no bundle is written then.
+func TestWatchMended(t *testing.T) {
+	good := fmt.Sprintf(watchPolicy, "10.0.0.0/8")
+	for name, bad := range map[string]string{
+		"invalid": fmt.Sprintf(watchPolicy, "none"),
+		"refused": strings.Replace(good, "{action: allow, to: [{cidr: 10.0.0.0/8}]}", "{action: deny, to: [{service: {name: nothing}}]}", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			putFiles(t, dir, watchFiles())
+			w := startWatch(t, dir, "-i", "DIR/in", "--all", "--out-dir", "DIR/out")
+			w.put("in/policy.yaml", bad)
+			w.until("the error", func() bool { return strings.Contains(w.text(), "stay as they are") })
+			w.put("in/policy.yaml", good)
+			w.until("the end of it", func() bool { return strings.HasSuffix(w.text(), "that is mended, and no bundle changes\n") })
+			w.stop()
+			<-w.code
+		})
+	}
+}

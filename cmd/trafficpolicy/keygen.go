@@ -35,6 +35,9 @@ The private key is not encrypted. docs/security.md says how to keep and to chang
   tploader apply node-a.tar --trusted policies.key` + publicSuffix,
 		Args: wantArgs("the file for the private key", "FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			if args[0] == "" || args[0] == "-" {
+				return fmt.Errorf("a pair of keys is two files: give the name of the private key's, not %q", args[0])
+			}
 			public, private, err := ed25519.GenerateKey(rand.Reader)
 			if err != nil {
 				return err

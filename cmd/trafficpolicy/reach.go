@@ -35,7 +35,7 @@ Pods without an address are in no group; they are counted and named below.`,
   trafficpolicy reach -f policies/ -i cluster.json --from default --to svc:kube-system/kube-dns
   trafficpolicy reach -f policies/ -i cluster.json --to 100.100.100.200 -o csv
   trafficpolicy reach -f policies/ -i cluster.json -o svg --output-file reach.svg`,
-		Args: cobra.NoArgs,
+		Args: noArgs("policies are given by -f"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write := reachForms[output]
 			if write == nil {

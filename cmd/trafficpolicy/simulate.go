@@ -55,7 +55,7 @@ learned: what happens to the flow here and now. It reads a file and asks nobody.
   trafficpolicy simulate -f p.yaml --src 'default?app=agent' --dst 100.100.100.200 --port 80 -o json
   trafficpolicy simulate -f policies/ -i cluster.json --src default/agent-pod --dst rds.example.com --port 3306 --live
   trafficpolicy simulate -f policies/ -i cluster.json --flows flows.csv --fast`,
-		Args: cobra.NoArgs,
+		Args: noArgs("policies are given by -f, the path of --live by --live=PATH"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.simulate(cmd, f) },
 	}
 	p := cmd.Flags()

@@ -75,6 +75,7 @@ func TestReadIndexRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		`{`:                      "unexpected EOF",
 		`{"schema": 2}`:          "schema 2 is not 1",
+		`{"schema": 1}}`:         "something follows it",
 		`{"name": "my web app"}`: "unknown field",
 		`{"schema": 1, "nodes": [{"node": "a", "file": "../a.tar"}]}`:                              "is not the name of a bundle",
 		`{"schema": 1, "nodes": [{"node": "b", "file": "b.tar"}, {"node": "a", "file": "a.tar"}]}`: "out of order",
@@ -311,4 +312,30 @@ func TestBase(t *testing.T) {
 	if _, err := OpenBase(dir); err == nil || !strings.Contains(err.Error(), "only what changed") {
 		t.Errorf("a partial directory: error %v", err)
 	}
+}
+
+// TestBeginFails: what cannot be written to is said once, and is left unlocked.
+func TestBeginFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, IndexName)
+	if err := os.WriteFile(path, []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	old := filepath.Join(dir, stagingName, "a.tar")
+	if err := os.Mkdir(filepath.Dir(old), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(old, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Begin(dir); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v, want one line", err)
+	}
+	if _, err := os.Stat(old); err != nil {
+		t.Errorf("a directory that is none of ours was changed: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, dir).Close()
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,6 +88,9 @@ func decodeIndex(text []byte) (*Index, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(x); err != nil {
 		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("something follows it")
 	}
 	if x.Schema != Schema {
 		return nil, fmt.Errorf("schema %d is not %d", x.Schema, Schema)

@@ -42,7 +42,7 @@ func Begin(dir string) (*Update, error) {
 	}
 	u := &Update{dir: dir, lock: lock}
 	if err := u.begin(); err != nil {
-		return nil, errors.Join(err, u.Close())
+		return nil, errors.Join(err, lock.Close())
 	}
 	return u, nil
 }
