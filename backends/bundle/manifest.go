@@ -98,6 +98,10 @@ type Counts struct {
 	Elements int `json:"elements"` // map and set elements, or blob entries
 }
 
+func (c Counts) String() string {
+	return fmt.Sprintf("%d pods, %d classes, %d policies, %d rules, %d names, %d elements", c.Pods, c.Classes, c.Policies, c.Rules, c.Names, c.Elements)
+}
+
 // ID returns the identifier that name has in counters and logs: the first 64
 // bits of its SHA-256, in hex. It depends on the name alone, so that it is the
 // same in every generation.

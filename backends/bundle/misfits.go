@@ -119,6 +119,6 @@ func (f *misfits) counts() {
 	want := Describe(f.program, f.Backend, nil, f.Counts.Elements).Counts
 	want.Rules = len(f.Rules)
 	if f.Counts != want {
-		f.say("counts are %+v, not %+v", f.Counts, want)
+		f.say("counts are %s, not %s", f.Counts, want)
 	}
 }

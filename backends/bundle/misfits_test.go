@@ -45,7 +45,7 @@ func TestMisfits(t *testing.T) {
 		{"a name less", func(m *Manifest) { m.Names = nil }, []string{`domain name "x.example" is missing`}},
 		{"a name more", func(m *Manifest) { m.Names = append(m.Names, KnownName{Name: "y.example"}) }, []string{`domain name "y.example" is in no rule`}},
 		{"a name's address", func(m *Manifest) { m.Names[0].Addrs = nil }, []string{`domain name "x.example" has addresses [], not [203.0.113.7]`}},
-		{"pods", func(m *Manifest) { m.Counts.Pods = 2 }, []string{"counts are {Pods:2 "}},
+		{"pods", func(m *Manifest) { m.Counts.Pods = 2 }, []string{"counts are 2 pods, "}},
 		{"names", func(m *Manifest) { m.Counts.Names = 0 }, []string{"counts are "}},
 		{"rules", func(m *Manifest) { m.Counts.Rules = 9 }, []string{"counts are "}},
 	} {

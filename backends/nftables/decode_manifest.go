@@ -46,7 +46,7 @@ func count(m *bundle.Manifest, pods, elements int) error {
 		Rules: len(m.Rules), Names: len(m.Names), Elements: elements,
 	}
 	if m.Counts != is {
-		return fmt.Errorf("the manifest counts %+v, and there are %+v", m.Counts, is)
+		return fmt.Errorf("the manifest counts %s, and there are %s", m.Counts, is)
 	}
 	return nil
 }

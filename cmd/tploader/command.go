@@ -68,7 +68,7 @@ func (c *command) root() *cobra.Command {
 		Long: `tploader loads the bundles that "trafficpolicy compile" writes, switches from one
 policy to the next in one step, and reports what the kernel enforces.
 
-Exit codes: 0 done, 1 status found something wrong, 2 not done.`,
+Exit codes: 0 done, 1 status or verify found something wrong, 2 not done.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,

@@ -217,6 +217,8 @@ func (v *verified) text(w io.Writer) error {
 		b.WriteString("not equivalent: nothing is in force\n")
 	case v.Equivalent:
 		fmt.Fprintf(&b, "equivalent: the kernel and the %s, of %s %s, backend %s, generation %.12s\n", v.Against, s.Scope, s.Name, s.Backend, s.Generation)
+	case v.Altered == "" && len(v.Differences) == 0:
+		fmt.Fprintf(&b, "no packet differs, but not all is in order: the kernel and the %s, of %s %s, backend %s, generation %.12s\n", v.Against, s.Scope, s.Name, s.Backend, s.Generation)
 	default:
 		fmt.Fprintf(&b, "not equivalent: the kernel and the %s, of %s %s, backend %s, generation %.12s\n", v.Against, s.Scope, s.Name, s.Backend, s.Generation)
 	}
