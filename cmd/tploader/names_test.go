@@ -349,3 +349,61 @@ func BenchmarkLearn(b *testing.B) {
 		run("all", func(i int) loader.Known { return meaning(1 + i%2) }, nil)
 	}
 }
+
+// TestLearnedOfAPod: what was learned, and is a pod's address when a new bundle comes, is not
+// taken over, whether or not an agent runs.
+func TestLearnedOfAPod(t *testing.T) {
+	onBackends(t, func(n *node, compile func(policy) []byte) {
+		p := named("a.example")
+		p.pods = []compiler.ProgramPod{{Ref: "default/a", Addrs: addrA[:]}}
+		n.apply(0, compile(p))
+		n.learn(loader.Known{"a.example": {addrB[0], world}})
+		has := func(when string, want int) {
+			t.Helper()
+			if out := n.run(0, "names"); strings.Count(out.stdout, "  "+addrB[0].String()+" ") != want {
+				t.Errorf("%s: %s", when, out.stdout)
+			}
+			n.run(0, "verify") // asks the kernel
+			n.wantPing(when, netlab.Answered)
+		}
+		has("no pod's yet", 1)
+		n.apply(0, compile(named("a.example")))
+		has("a pod's", 0)
+		n.apply(0, compile(p))
+		has("no pod's any more", 1)
+	})
+}
+
+// TestWatchRefuses: what has become an address of the node is let go of without a new bundle, and
+// what is too old at a restart goes although no resolver answers.
+func TestWatchRefuses(t *testing.T) {
+	n := newNode(t, netlab.Routed)
+	n.apply(0, named("a.example").bundle(t))
+	other := netip.MustParseAddr("8.8.8.9")
+	n.learn(loader.Known{"a.example": {world, other}})
+	w := n.watch()
+	w.sick("no resolver answers", "1 of 1 domain names could not be asked for")
+	has := func(a netip.Addr) bool { return strings.Contains(n.run(0, "names").stdout, "  "+a.String()+" ") }
+	if !has(world) || !has(other) {
+		t.Fatal(n.run(0, "names").stdout)
+	}
+	if err := n.lab.AddAddr("lo", netip.PrefixFrom(other, 32)); err != nil {
+		t.Fatal(err)
+	}
+	w.cmd.Process.Signal(syscall.SIGHUP)
+	w.until("the node's own", func() bool { return has(world) && !has(other) })
+	n.wantPing("the other stays", netlab.Answered)
+	if err := w.end(syscall.SIGTERM); err != nil { // it writes down what it remembers
+		t.Fatal(err)
+	}
+	path := filepath.Join(n.folder(), learned.FileName)
+	text, err := learned.Write(time.Now().Add(-61*time.Minute), learned.Known{"a.example": {world}})
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = n.watch()
+	w.until("too old", func() bool { return n.ping() == netlab.Silence })
+}

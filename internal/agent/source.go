@@ -259,7 +259,7 @@ func (a *Agent) applySource(ctx context.Context) (again bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = a.with(ctx, true, func(l *loader.Loader) error {
+	err = a.tending(ctx, true, func(l *loader.Loader) error {
 		if err := a.alone(l); err != nil {
 			return err
 		}

@@ -31,7 +31,8 @@ import (
 var nameSet = regexp.MustCompile(`^tp_[0-9a-f]{12}_name[46]_[0-9a-f]{16}$`)
 
 // learnedScript adds to the sets of names what they mean beside what the bundle says.
-func learnedScript(prefix string, b *loader.Bundle, beside loader.Known) string {
+func learnedScript(prefix string, b *loader.Bundle, learnt loader.Known) string {
+	beside := b.Beside(learnt)
 	var s strings.Builder
 	for _, n := range b.Manifest.Names {
 		for f, addrs := range byFamily(beside[n.Name]) {
