@@ -385,6 +385,22 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// TestDecodeUpdateFirst: an update before the conditions of its rule is done whatever they
+// say, so that packets could fill the set with any address.
+func TestDecodeUpdateFirst(t *testing.T) {
+	c := newChanger(t, samplePod())
+	rule := regexp.MustCompile(`(add rule inet trafficpolicy \S+check_to6 )(icmpv6 type 135 .*)(update @\S+ { ip6 saddr })`)
+	data := string(c.a.Files[1].Data)
+	changed := rule.ReplaceAllString(data, "$1$3 $2")
+	changed = strings.ReplaceAll(changed, " \n", "\n")
+	if changed == data {
+		t.Fatal("there is no such rule")
+	}
+	if got, err := c.try(1, changed); err == nil || !strings.Contains(err.Error(), "a condition follows an update") {
+		t.Errorf("%s: %v", got, err)
+	}
+}
+
 // TestDecodeManifest: a manifest that does not fit is refused.
 func TestDecodeManifest(t *testing.T) {
 	for name, change := range map[string]func(*bundle.Manifest){
