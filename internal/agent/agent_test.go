@@ -5,10 +5,13 @@ package agent
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +100,44 @@ func TestAdditiveEnds(t *testing.T) {
 	got := notRemembered(learned.Known{"a": {one, two}, "b": {two}, "c": {one}}, remembered)
 	if diff := cmp.Diff(learned.Known{"a": {two}, "c": {one}}, got, same); diff != "" {
 		t.Errorf("not remembered (-want +got):\n%s", diff)
+	}
+}
+
+// What no trusted key has signed takes no memory, however large it is, and a bundle that was
+// dealt with is not read.
+func TestSourceRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n1.tar")
+	write(t, path, "n1", 1)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSource(path, "n1")
+	if b, digest, err := s.read(nil, path, fmt.Sprintf("%x", sha256.Sum256(data))); b != nil || err != nil || digest == "" {
+		t.Errorf("dealt with: %v %q %v", b, digest, err)
+	}
+	if _, _, err := s.read(nil, path, "another"); err == nil || !strings.Contains(err.Error(), "it is for backend ebpf") {
+		t.Errorf("not dealt with: %v", err)
+	}
+	s.trust(&bundle.Keyring{})
+	for name, size := range map[string]int64{"unsigned": 512 << 20, "endless": 8 << 40} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Skip(err) // a file system without holes
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, _, err := s.read(nil, path, "another")
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "it is not signed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 || time.Since(start) > time.Second {
+			t.Errorf("%s: refused with %d bytes of memory and in %s", name, n, time.Since(start))
+		}
+	}
+	if _, _, err := s.read(nil, t.TempDir(), ""); err == nil || !strings.Contains(err.Error(), "is no regular file") {
+		t.Errorf("a directory: %v", err)
 	}
 }
 
