@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -398,6 +399,32 @@ func TestDecodeUpdateFirst(t *testing.T) {
 	}
 	if got, err := c.try(1, changed); err == nil || !strings.Contains(err.Error(), "a condition follows an update") {
 		t.Errorf("%s: %v", got, err)
+	}
+}
+
+// TestDecodeDeep: chains that lead to one another without end are refused, and not followed
+// until the stack is full.
+func TestDecodeDeep(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(16 << 20))
+	c := newChanger(t, sample())
+	tag := regexp.MustCompile(`tp_[0-9a-f]{12}_`).FindString(string(c.a.Files[1].Data))
+	for _, verdict := range []string{"jump", "goto"} {
+		const chains = 100_000
+		var b strings.Builder
+		b.Write(c.a.Files[1].Data)
+		for i := range chains + 1 {
+			fmt.Fprintf(&b, "add chain inet trafficpolicy %sx%d\n", tag, i)
+		}
+		for i := range chains {
+			fmt.Fprintf(&b, "add rule inet trafficpolicy %sx%d %s %[1]sx%[4]d\n", tag, i, verdict, i+1)
+		}
+		fmt.Fprintf(&b, "add rule inet trafficpolicy %sx%d drop\n", tag, chains)
+		for _, from := range []string{"check_from4", "list_e4_0", "from4_0"} {
+			end := fmt.Sprintf("add rule inet trafficpolicy %s%s jump %[1]sx0\n", tag, from)
+			if got, err := c.try(1, b.String()+end); got == differs {
+				t.Errorf("%s from %s: %s, %v", verdict, from, got, err)
+			}
+		}
 	}
 }
 
