@@ -428,6 +428,36 @@ func TestDecodeDeep(t *testing.T) {
 	}
 }
 
+// TestDecodeLong: a chain that leads to chains about ports very often is refused, or read
+// without filling the stack.
+func TestDecodeLong(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(16 << 20))
+	c := newChanger(t, sample())
+	data := string(c.a.Files[1].Data)
+	tag := regexp.MustCompile(`tp_[0-9a-f]{12}_`).FindString(data)
+	rule := regexp.MustCompile(tag + `r_[0-9a-f]{16}`).FindString(data)
+	var b strings.Builder
+	add := func(format string, args ...any) {
+		b.WriteString("add " + strings.ReplaceAll(fmt.Sprintf(format, args...), "TAG", "inet trafficpolicy "+tag) + "\n")
+	}
+	add("chain TAGp")
+	add("chain TAGq")
+	add("map TAGm { type inet_service : verdict; flags interval; }")
+	for i := range 20 {
+		add("element TAGm { %d : goto %s }", 1000+2*i, rule)
+	}
+	add("rule TAGq meta l4proto { tcp, icmp } ct protocol tcp ct original proto-dst vmap @%sm", tag)
+	add("rule TAGq ct state untracked meta l4proto tcp th dport vmap @%sm", tag)
+	for range 200_000 {
+		add("rule TAGp jump %sq", tag)
+	}
+	add("rule TAGlist_e4_0 jump %sp", tag)
+	first := strings.Index(data, "add rule inet trafficpolicy "+tag+"list_e4_0 ")
+	if got, err := c.try(1, data[:first]+b.String()+data[first:]); err == nil || !strings.Contains(err.Error(), "too many distinct decisions") {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
 // TestDecodeManifest: a manifest that does not fit is refused.
 func TestDecodeManifest(t *testing.T) {
 	for name, change := range map[string]func(*bundle.Manifest){
