@@ -325,3 +325,13 @@ func TestWatchAnew(t *testing.T) {
 	w.cmd.Process.Signal(syscall.SIGHUP)
 	w.sick("another bundle", "2 of 2 domain names could not be asked for")
 }
+
+// What --refuse takes: a CIDR, and not one of addresses that no packet has.
+func TestWatchRefuseFlag(t *testing.T) {
+	for cidr, ok := range map[string]bool{"10.0.0.0/8": true, "fd00::/8": true, "10.1.2.3/8": true, "10.0.0.1": false, "::ffff:10.0.0.0/104": false, "": false} {
+		f := &watchFlags{refuse: []string{cidr}, resolvers: []string{"192.0.2.1"}, grace: time.Minute, stale: time.Minute}
+		if _, err := f.options(); (err == nil) != ok {
+			t.Errorf("%q: %v", cidr, err)
+		}
+	}
+}
