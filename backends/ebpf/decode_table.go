@@ -1,9 +1,11 @@
 package ebpf
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/model"
@@ -179,18 +181,42 @@ func (t *tabler) first(r Ref) space.DecisionID {
 	if id, ok := t.firsts[r]; ok {
 		return id
 	}
-	first := space.Decision{Before: space.NoDecision, Else: space.NoDecision}
-	t.cells(&first, r, model.AllL4)
-	id := t.intern(first)
-	if first.Else != space.NoDecision { // searches in it, one behind the other
-		id = t.intern(space.Decision{Before: space.NoDecision, Cells: t.table.Cells(id), Else: space.NoDecision})
+	d := space.Decision{Before: space.NoDecision, Else: space.NoDecision}
+	switch {
+	case r.Terminal() || r.kind() == KindChain:
+		t.cells(&d, r, model.AllL4)
+	default:
+		// Searches below are written out: where this one ends at NoMatch, what they say
+		// elsewhere does not count.
+		t.intervals(r, func(first, last uint32, r Ref) {
+			if model.L4(first) <= model.L4Last && t.err == nil {
+				t.within(&d, r, model.L4Range{First: model.L4(first), Last: min(model.L4(last), model.L4Last)})
+			}
+		})
 	}
+	id := t.intern(d)
 	t.firsts[r] = id
 	return id
 }
 
-// cells adds to d what r decides on a stretch of the axis. One search below is
-// what d does where it has no cell; others are written out.
+// within adds to the first part of a sequence what r decides on a stretch of the axis.
+func (t *tabler) within(d *space.Decision, r Ref, on model.L4Range) {
+	if r.Terminal() || r.kind() == KindChain {
+		t.cells(d, r, on)
+		return
+	}
+	cells := t.table.Decisions[t.first(r)].Cells
+	i, _ := slices.BinarySearchFunc(cells, on.First, func(c space.Cell, at model.L4) int { return cmp.Compare(c.Last, at) })
+	for ; i < len(cells) && cells[i].First <= on.Last && t.err == nil; i++ {
+		c := cells[i]
+		c.First, c.Last = max(c.First, on.First), min(c.Last, on.Last)
+		t.append(d, c)
+	}
+}
+
+// cells adds to d what r decides on a stretch of the axis: of the first part of a
+// sequence a terminal or a chain alone. One search below is what d does where it has no
+// cell; others are written out.
 func (t *tabler) cells(d *space.Decision, r Ref, on model.L4Range) {
 	switch {
 	case t.err != nil:

@@ -82,6 +82,39 @@ func deciderText(d *space.Decider) string {
 	return fmt.Sprintf("%s %s", d.Action, d.Rule)
 }
 
+// TestReadingOfNestedFirst: what the first part of a sequence leaves to the second is read as
+// that, although a search below says something else of the same points.
+func TestReadingOfNestedFirst(t *testing.T) {
+	inner := []uint32{99, 199, lastKey, allow, deny, allow}
+	for name, outer := range map[string][]uint32{
+		"behind":  {99, 199, lastKey, uint32(node(KindSmall, WordL4, 10)), uint32(NoMatch), allow},
+		"before":  {99, 199, lastKey, uint32(NoMatch), uint32(node(KindSmall, WordL4, 10)), deny},
+		"between": {149, 159, lastKey, uint32(node(KindSmall, WordL4, 10)), uint32(NoMatch), uint32(node(KindSmall, WordL4, 10))},
+		"all":     {99, 199, lastKey, uint32(node(KindSmall, WordL4, 10)), uint32(node(KindSmall, WordL4, 10)), uint32(NoMatch)},
+	} {
+		h := newHandmade(12).egress(node(KindSequence, 0, 6)).at(6, uint32(node(KindSmall, WordL4, 8)), deny)
+		h.at(8, outer...).at(10, inner...)
+		g, err := Check(h.bytes(), h.tables)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		d := &Decoded{g}
+		local, peer := netip.MustParseAddr("10.0.0.10"), netip.MustParseAddr("192.0.2.1")
+		root, _ := d.Root(model.Egress, local)
+		table, err := d.Table(root, model.IPv4)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, x := range []model.L4{0, 98, 99, 100, 148, 149, 150, 159, 160, 198, 199, 200, model.L4Last} {
+			j, _ := d.Judge(&Packet{Direction: model.Egress, Local: local, Peer: peer, L4: x})
+			c := table.Lookup(peer, x)
+			if c.Rule == space.NoRule || d.Tables.Deciders[c.Rule] != j.Decider {
+				t.Errorf("%s: point %d: the table has decider %d, the walk ends at %q", name, x, c.Rule, j.Decider)
+			}
+		}
+	}
+}
+
 func TestReadingRefuses(t *testing.T) {
 	for name, change := range map[string]func(m *bundle.Manifest){
 		"a rule less": func(m *bundle.Manifest) { m.Rules = m.Rules[1:] },

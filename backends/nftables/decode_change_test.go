@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -382,6 +383,78 @@ func TestDecodeRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %s: %v, want %q", tt.name, got, err, tt.want)
 		}
+	}
+}
+
+// TestDecodeUpdateFirst: an update before the conditions of its rule is done whatever they
+// say, so that packets could fill the set with any address.
+func TestDecodeUpdateFirst(t *testing.T) {
+	c := newChanger(t, samplePod())
+	rule := regexp.MustCompile(`(add rule inet trafficpolicy \S+check_to6 )(icmpv6 type 135 .*)(update @\S+ { ip6 saddr })`)
+	data := string(c.a.Files[1].Data)
+	changed := rule.ReplaceAllString(data, "$1$3 $2")
+	changed = strings.ReplaceAll(changed, " \n", "\n")
+	if changed == data {
+		t.Fatal("there is no such rule")
+	}
+	if got, err := c.try(1, changed); err == nil || !strings.Contains(err.Error(), "a condition follows an update") {
+		t.Errorf("%s: %v", got, err)
+	}
+}
+
+// TestDecodeDeep: chains that lead to one another without end are refused, and not followed
+// until the stack is full.
+func TestDecodeDeep(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(16 << 20))
+	c := newChanger(t, sample())
+	tag := regexp.MustCompile(`tp_[0-9a-f]{12}_`).FindString(string(c.a.Files[1].Data))
+	for _, verdict := range []string{"jump", "goto"} {
+		const chains = 100_000
+		var b strings.Builder
+		b.Write(c.a.Files[1].Data)
+		for i := range chains + 1 {
+			fmt.Fprintf(&b, "add chain inet trafficpolicy %sx%d\n", tag, i)
+		}
+		for i := range chains {
+			fmt.Fprintf(&b, "add rule inet trafficpolicy %sx%d %s %[1]sx%[4]d\n", tag, i, verdict, i+1)
+		}
+		fmt.Fprintf(&b, "add rule inet trafficpolicy %sx%d drop\n", tag, chains)
+		for _, from := range []string{"check_from4", "list_e4_0", "from4_0"} {
+			end := fmt.Sprintf("add rule inet trafficpolicy %s%s jump %[1]sx0\n", tag, from)
+			if got, err := c.try(1, b.String()+end); got == differs {
+				t.Errorf("%s from %s: %s, %v", verdict, from, got, err)
+			}
+		}
+	}
+}
+
+// TestDecodeLong: a chain that leads to chains about ports very often is refused, or read
+// without filling the stack.
+func TestDecodeLong(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(16 << 20))
+	c := newChanger(t, sample())
+	data := string(c.a.Files[1].Data)
+	tag := regexp.MustCompile(`tp_[0-9a-f]{12}_`).FindString(data)
+	rule := regexp.MustCompile(tag + `r_[0-9a-f]{16}`).FindString(data)
+	var b strings.Builder
+	add := func(format string, args ...any) {
+		b.WriteString("add " + strings.ReplaceAll(fmt.Sprintf(format, args...), "TAG", "inet trafficpolicy "+tag) + "\n")
+	}
+	add("chain TAGp")
+	add("chain TAGq")
+	add("map TAGm { type inet_service : verdict; flags interval; }")
+	for i := range 20 {
+		add("element TAGm { %d : goto %s }", 1000+2*i, rule)
+	}
+	add("rule TAGq meta l4proto { tcp, icmp } ct protocol tcp ct original proto-dst vmap @%sm", tag)
+	add("rule TAGq ct state untracked meta l4proto tcp th dport vmap @%sm", tag)
+	for range 200_000 {
+		add("rule TAGp jump %sq", tag)
+	}
+	add("rule TAGlist_e4_0 jump %sp", tag)
+	first := strings.Index(data, "add rule inet trafficpolicy "+tag+"list_e4_0 ")
+	if got, err := c.try(1, data[:first]+b.String()+data[first:]); err == nil || !strings.Contains(err.Error(), "too many distinct decisions") {
+		t.Errorf("%s, %v", got, err)
 	}
 }
 

@@ -99,7 +99,7 @@ func TestLearn(t *testing.T) {
 		n.wantPing("one of many", netlab.Answered)
 		n.run(0, "status")
 		if n.pins() == nil {
-			many = append(many, world, addrB[0])
+			many = append(many, world, netip.MustParseAddr("11.0.255.255"))
 			err := n.space.Do(func() error { return learn(t.Context(), n.state, nil, loader.Known{"a.example": many}, nil) })
 			if err == nil || !strings.Contains(err.Error(), "a.example has 1025 addresses of a family, and its set holds 1024") {
 				t.Errorf("too many: %v", err)
@@ -220,8 +220,8 @@ func TestNamesVerb(t *testing.T) {
 	if out := n.run(0, "status"); !strings.Contains(out.stdout, "2 domain names, 1 addresses (NOT KEPT: ") {
 		t.Errorf("status: %s", out.stdout)
 	}
-	snapshot := `{"version":1,"written":"2026-01-02T03:04:05Z","names":[{"name":"a.example","addrs":[
-	 {"addr":"8.8.8.8","record":"A","since":"2026-01-02T03:04:05Z","seen":"2026-01-02T03:04:06Z","expires":"2026-01-02T03:04:07Z","inUse":true}]}]}`
+	snapshot := strings.ReplaceAll(`{"version":1,"written":"NOW","names":[{"name":"a.example","addrs":[
+	 {"addr":"8.8.8.8","record":"A","since":"NOW","seen":"NOW","expires":"NOW","inUse":true}]}]}`, "NOW", time.Now().UTC().Format(time.RFC3339))
 	if err := os.WriteFile(filepath.Join(n.folder(), "agent.json"), []byte(`{"schema":1,"names":`+snapshot+`}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -348,4 +348,62 @@ func BenchmarkLearn(b *testing.B) {
 		}, changing)
 		run("all", func(i int) loader.Known { return meaning(1 + i%2) }, nil)
 	}
+}
+
+// TestLearnedOfAPod: what was learned, and is a pod's address when a new bundle comes, is not
+// taken over, whether or not an agent runs.
+func TestLearnedOfAPod(t *testing.T) {
+	onBackends(t, func(n *node, compile func(policy) []byte) {
+		p := named("a.example")
+		p.pods = []compiler.ProgramPod{{Ref: "default/a", Addrs: addrA[:]}}
+		n.apply(0, compile(p))
+		n.learn(loader.Known{"a.example": {addrB[0], world}})
+		has := func(when string, want int) {
+			t.Helper()
+			if out := n.run(0, "names"); strings.Count(out.stdout, "  "+addrB[0].String()+" ") != want {
+				t.Errorf("%s: %s", when, out.stdout)
+			}
+			n.run(0, "verify") // asks the kernel
+			n.wantPing(when, netlab.Answered)
+		}
+		has("no pod's yet", 1)
+		n.apply(0, compile(named("a.example")))
+		has("a pod's", 0)
+		n.apply(0, compile(p))
+		has("no pod's any more", 1)
+	})
+}
+
+// TestWatchRefuses: what has become an address of the node is let go of without a new bundle, and
+// what is too old at a restart goes although no resolver answers.
+func TestWatchRefuses(t *testing.T) {
+	n := newNode(t, netlab.Routed)
+	n.apply(0, named("a.example").bundle(t))
+	other := netip.MustParseAddr("8.8.8.9")
+	n.learn(loader.Known{"a.example": {world, other}})
+	w := n.watch()
+	w.sick("no resolver answers", "1 of 1 domain names could not be asked for")
+	has := func(a netip.Addr) bool { return strings.Contains(n.run(0, "names").stdout, "  "+a.String()+" ") }
+	if !has(world) || !has(other) {
+		t.Fatal(n.run(0, "names").stdout)
+	}
+	if err := n.lab.AddAddr("lo", netip.PrefixFrom(other, 32)); err != nil {
+		t.Fatal(err)
+	}
+	w.cmd.Process.Signal(syscall.SIGHUP)
+	w.until("the node's own", func() bool { return has(world) && !has(other) })
+	n.wantPing("the other stays", netlab.Answered)
+	if err := w.end(syscall.SIGTERM); err != nil { // it writes down what it remembers
+		t.Fatal(err)
+	}
+	path := filepath.Join(n.folder(), learned.FileName)
+	text, err := learned.Write(time.Now().Add(-61*time.Minute), learned.Known{"a.example": {world}})
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w = n.watch()
+	w.until("too old", func() bool { return n.ping() == netlab.Silence })
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
+	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
@@ -232,6 +234,12 @@ func TestTrustedBoot(t *testing.T) {
 		t.Errorf("a dry run after the boot forgot the sequence: %s", out.stderr)
 	}
 	n.run(0, "apply", "--last", "--node", "n1", "--dry-run")
+	// A bundle says itself that it is of a pod, whose address may be the node's.
+	pod := open
+	pod.pod, pod.pods = true, []compiler.ProgramPod{{Ref: "default/a", Addrs: []netip.Addr{netip.MustParseAddr("192.168.10.11")}}}
+	if out := n.apply(2, pod.bundle(t)); !strings.Contains(out.stderr, "it is not signed") {
+		t.Errorf("a pod's bundle in the node's namespace after the boot: %s", out.stderr)
+	}
 	p.sequence = 8
 	if out := n.apply(2, p.bundle(t)); !strings.Contains(out.stderr, "it is not signed") {
 		t.Errorf("the boot forgot the keys: %s", out.stderr)

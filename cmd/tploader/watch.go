@@ -107,7 +107,7 @@ func (f *watchFlags) options() (o agent.Options, err error) {
 	}
 	for _, s := range f.refuse {
 		p, err := netip.ParsePrefix(s)
-		if err != nil {
+		if err != nil || p.Addr().Is4In6() { // addresses are compared unmapped
 			return o, fmt.Errorf("--refuse %q is no CIDR", s)
 		}
 		o.Refused = append(o.Refused, p.Masked())

@@ -295,3 +295,43 @@ func TestWatchMetrics(t *testing.T) {
 		t.Errorf("a file where the socket should be: %+v", out)
 	}
 }
+
+// TestWatchForged: after a boot a forged bundle of the highest sequence does not stand before
+// one that is signed.
+func TestWatchForged(t *testing.T) {
+	n := newNode(t, netlab.Routed)
+	one, dir := newTestKey(t, 1), t.TempDir()
+	n.apply(0, signed(t, shut.at(t, 1), one), "--trusted", one.path)
+	n.reboot()
+	replace(t, filepath.Join(dir, "forged.tar"), open.at(t, 9))
+	other := shut
+	other.name = "q"
+	replace(t, filepath.Join(dir, "n1.tar"), signed(t, other.at(t, 2), one))
+	w := n.watch(dir)
+	w.until("the last one, and the new one", func() bool { return w.says("is in force,", 2) })
+	w.healthy("with a forged bundle beside")
+	n.wantPing("with a forged bundle beside", netlab.Silence)
+}
+
+// TestWatchAnew: what is applied after a remove is kept as what it is, although it is the
+// first of the namespace again.
+func TestWatchAnew(t *testing.T) {
+	n := newNode(t, netlab.Routed)
+	n.apply(0, named("a.example").bundle(t))
+	w := n.watch()
+	w.sick("no resolver answers", "1 of 1 domain names could not be asked for")
+	n.run(0, "remove", "--yes")
+	n.apply(0, named("a.example", "b.example").bundle(t))
+	w.cmd.Process.Signal(syscall.SIGHUP)
+	w.sick("another bundle", "2 of 2 domain names could not be asked for")
+}
+
+// What --refuse takes: a CIDR, and not one of addresses that no packet has.
+func TestWatchRefuseFlag(t *testing.T) {
+	for cidr, ok := range map[string]bool{"10.0.0.0/8": true, "fd00::/8": true, "10.1.2.3/8": true, "10.0.0.1": false, "::ffff:10.0.0.0/104": false, "": false} {
+		f := &watchFlags{refuse: []string{cidr}, resolvers: []string{"192.0.2.1"}, grace: time.Minute, stale: time.Minute}
+		if _, err := f.options(); (err == nil) != ok {
+			t.Errorf("%q: %v", cidr, err)
+		}
+	}
+}

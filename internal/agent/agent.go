@@ -85,7 +85,9 @@ type Agent struct {
 	source  *source
 	lock    *os.File // nil until something is in force
 	applied uint64   // state.Record.Apply that names were set for
-	handled string   // digest of the last bundle of the source that was dealt with
+	// refusals are what the learner was last told that no answer may open.
+	refusals []names.Refusal
+	handled  string // digest of the last bundle of the source that was dealt with
 
 	additive additive
 	effects  atomic.Pointer[map[string]loader.Effect] // of the names of the bundle in force
@@ -145,7 +147,7 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) begin(ctx context.Context) error {
 	_, err := os.Stat(a.o.Open.StateDir) // where there is none, no boot had a bundle
 	create := err == nil || a.o.Source != ""
-	err = a.with(ctx, create, func(l *loader.Loader) error {
+	err = a.tending(ctx, create, func(l *loader.Loader) error {
 		if err := a.alone(l); err != nil {
 			return err
 		}
@@ -167,7 +169,7 @@ func (a *Agent) begin(ctx context.Context) error {
 }
 
 // with opens a Loader for one thing to do, so that other tploaders can work between
-// two. create makes the state directory where it is missing.
+// two. create makes the state directory where it is missing. Any goroutine may call it.
 func (a *Agent) with(ctx context.Context, create bool, do func(*loader.Loader) error) error {
 	o := a.o.Open
 	o.Create, o.Cache = create, a.cache
@@ -175,12 +177,27 @@ func (a *Agent) with(ctx context.Context, create bool, do func(*loader.Loader) e
 	if err != nil {
 		return err
 	}
-	keys, err := l.Trusted()
-	if err != nil {
-		return errors.Join(err, l.Close())
-	}
-	a.source.trust(keys) // which an operator's apply may have changed
 	return errors.Join(do(l), l.Close())
+}
+
+// tending is with for the goroutine that keeps: the source asks for the keys that count,
+// which an operator's apply may have changed, and so may what do puts in force.
+func (a *Agent) tending(ctx context.Context, create bool, do func(*loader.Loader) error) error {
+	return a.with(ctx, create, func(l *loader.Loader) error {
+		if err := a.trust(l); err != nil {
+			return err
+		}
+		return errors.Join(do(l), a.trust(l))
+	})
+}
+
+// trust has the source ask for the keys that count.
+func (a *Agent) trust(l *loader.Loader) error {
+	keys, err := l.Trusted()
+	if err == nil {
+		a.source.trust(keys)
+	}
+	return err
 }
 
 // alone makes sure that there is no other agent.
@@ -190,6 +207,9 @@ func (a *Agent) alone(l *loader.Loader) error {
 		return nil
 	}
 	if err == nil {
+		if lock != a.lock {
+			a.applied = 0 // what is in force may have been removed, and something applied, since
+		}
 		a.lock = lock
 	}
 	return err
@@ -243,7 +263,7 @@ func (a *Agent) keep(ctx context.Context, changes *place.Changes) {
 
 // lookAgain is what an agent does from time to time.
 func (a *Agent) lookAgain(ctx context.Context) {
-	a.failed(ctx, a.with(ctx, false, func(l *loader.Loader) error {
+	a.failed(ctx, a.tending(ctx, false, func(l *loader.Loader) error {
 		if err := a.alone(l); err != nil {
 			return err
 		}

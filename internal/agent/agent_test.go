@@ -4,10 +4,14 @@ package agent
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +45,7 @@ func TestAdditive(t *testing.T) {
 	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 	known := learned.Known{"a": {two}, "b": {one}, "c": nil}
 	var d additive
-	d.set(learned.Known{"a": {one, two}, "b": {two}, "gone": {one}})
+	d.set(learned.Known{"a": {one, two}, "b": {two}, "gone": {one}}, time.Time{})
 	check := func(when string, want learned.Known) {
 		t.Helper()
 		if diff := cmp.Diff(want, d.with(known), same); diff != "" {
@@ -60,6 +64,81 @@ func TestAdditive(t *testing.T) {
 		t.Errorf("keep none: %t %t", changed, left)
 	}
 	check("none", known)
+}
+
+// What no answer may open goes, and what is too old does although resolvers fail, but for
+// names that rules only deny.
+func TestAdditiveEnds(t *testing.T) {
+	one, two := netip.MustParseAddr("8.8.8.1"), netip.MustParseAddr("8.8.8.2")
+	same := cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
+	l, err := names.New(names.Config{Resolvers: []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:53")}, Enforce: func(context.Context, names.Known) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &Agent{names: l}
+	a.effects.Store(&map[string]loader.Effect{"allow": loader.Allows, "both": loader.Allows | loader.Denies, "deny": loader.Denies})
+	for _, c := range []struct {
+		left time.Duration
+		want learned.Known
+	}{
+		{time.Minute, learned.Known{"allow": {one}, "both": {one}, "deny": {one}}},
+		{0, learned.Known{"deny": {one}}},
+	} {
+		before := learned.Known{"allow": {one, two}, "both": {one}, "deny": {one, two}}
+		a.additive.set(before, time.Now().Add(c.left))
+		if !a.additive.drop(func(a netip.Addr) bool { return a == two }) || a.additive.drop(func(netip.Addr) bool { return false }) {
+			t.Error("what is dropped and what is not is told wrongly")
+		}
+		if !a.keepBefore(map[string]bool{"allow": true, "both": true, "deny": true}) {
+			t.Error("nothing is left")
+		}
+		if diff := cmp.Diff(c.want, a.additive.before, same); diff != "" {
+			t.Errorf("%s left (-want +got):\n%s", c.left, diff)
+		}
+	}
+	remembered := map[string][]names.Remembered{"a": {{Addr: one}}, "b": {{Addr: two}}}
+	got := notRemembered(learned.Known{"a": {one, two}, "b": {two}, "c": {one}}, remembered)
+	if diff := cmp.Diff(learned.Known{"a": {two}, "c": {one}}, got, same); diff != "" {
+		t.Errorf("not remembered (-want +got):\n%s", diff)
+	}
+}
+
+// What no trusted key has signed takes no memory, however large it is, and a bundle that was
+// dealt with is not read.
+func TestSourceRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "n1.tar")
+	write(t, path, "n1", 1)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSource(path, "n1")
+	if b, digest, err := s.read(nil, path, fmt.Sprintf("%x", sha256.Sum256(data))); b != nil || err != nil || digest == "" {
+		t.Errorf("dealt with: %v %q %v", b, digest, err)
+	}
+	if _, _, err := s.read(nil, path, "another"); err == nil || !strings.Contains(err.Error(), "it is for backend ebpf") {
+		t.Errorf("not dealt with: %v", err)
+	}
+	s.trust(&bundle.Keyring{})
+	for name, size := range map[string]int64{"unsigned": 512 << 20, "endless": 8 << 40} {
+		if err := os.Truncate(path, size); err != nil {
+			t.Skip(err) // a file system without holes
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, _, err := s.read(nil, path, "another")
+		runtime.ReadMemStats(&after)
+		if err == nil || !strings.Contains(err.Error(), "it is not signed") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 || time.Since(start) > time.Second {
+			t.Errorf("%s: refused with %d bytes of memory and in %s", name, n, time.Since(start))
+		}
+	}
+	if _, _, err := s.read(nil, t.TempDir(), ""); err == nil || !strings.Contains(err.Error(), "is no regular file") {
+		t.Errorf("a directory: %v", err)
+	}
 }
 
 func TestProblems(t *testing.T) {

@@ -19,13 +19,16 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/names"
 )
 
-// additive is what names meant before a restart. Until a name was asked for with
-// success, what an earlier agent had enforced stays beside what this one knows: no
-// connection is cut because an agent was away, or died before it had written down how
-// old an address is.
+// additive is what names meant before a restart, as far as the learner does not know it:
+// an earlier agent died before it had written down how old an address is. Until a name was
+// asked for with success it stays beside what this one knows, so that no connection is
+// cut because an agent was away.
 type additive struct {
 	mu     sync.Mutex
 	before learned.Known
+	// until is when it goes also of names for which resolvers fail, unless rules only
+	// deny them. It is set before anything runs.
+	until time.Time
 }
 
 // with returns what is known and, as long as that stays, what was before.
@@ -42,10 +45,26 @@ func (d *additive) with(known learned.Known) learned.Known {
 	return all
 }
 
-func (d *additive) set(before learned.Known) {
+func (d *additive) set(before learned.Known, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.before = before
+	d.before, d.until = before, until
+}
+
+// drop forgets addresses, and reports whether there were such.
+func (d *additive) drop(which func(netip.Addr) bool) (changed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	rest := learned.Known{} // the old one may be in use
+	for name, addrs := range d.before {
+		left := slices.DeleteFunc(slices.Clone(addrs), which)
+		changed = changed || len(left) < len(addrs)
+		if len(left) > 0 {
+			rest[name] = left
+		}
+	}
+	d.before = rest
+	return changed
 }
 
 // keep forgets what was before of all but some names. It reports whether there was
@@ -64,25 +83,22 @@ func (d *additive) keep(some map[string]bool) (changed, left bool) {
 	return changed, len(rest) > 0
 }
 
-// settle ends what is additive, for each name once it was asked for with success, for
-// all after the time for which addresses stay while resolvers fail.
+// settle ends what is additive, for each name once it was asked for with success.
 func (a *Agent) settle(ctx context.Context) {
-	end := time.Now().Add(cmp.Or(a.o.Stale, names.DefaultStale))
+	pending := map[string]bool{}
+	for name := range a.names.Current() {
+		pending[name] = true
+	}
+	a.keepBefore(pending) // what is too old does not wait for resolvers
 	wait, cancel := context.WithTimeout(ctx, settleMost)
 	defer cancel()
 	a.names.Settle(wait, slices.Collect(maps.Keys(a.names.Current()))...)
 	for ctx.Err() == nil {
 		failing := map[string]bool{}
-		if time.Now().Before(end) {
-			for _, n := range a.names.Status().Names {
-				failing[n.Name] = n.Error != ""
-			}
+		for _, n := range a.names.Status().Names {
+			failing[n.Name] = n.Error != ""
 		}
-		changed, left := a.additive.keep(failing)
-		if changed {
-			a.names.Resync()
-		}
-		if !left {
+		if !a.keepBefore(failing) {
 			return
 		}
 		select {
@@ -90,6 +106,19 @@ func (a *Agent) settle(ctx context.Context) {
 		case <-time.After(settlePeriod):
 		}
 	}
+}
+
+// keepBefore keeps what was before of names that were not asked for with success, and when
+// its time is over only of those that rules only deny. It reports whether anything is left.
+func (a *Agent) keepBefore(pending map[string]bool) (left bool) {
+	if effects := a.effects.Load(); effects != nil && !time.Now().Before(a.additive.until) {
+		maps.DeleteFunc(pending, func(name string, _ bool) bool { return (*effects)[name] != loader.Denies })
+	}
+	changed, left := a.additive.keep(pending)
+	if changed {
+		a.names.Resync()
+	}
+	return left
 }
 
 // decides reports whether rules do one thing to the one name and another to the other.
@@ -128,40 +157,69 @@ func (a *Agent) inUse(ctx context.Context, addrs []netip.Addr) (used []netip.Add
 	return used, err
 }
 
-// follow sets the names of the bundle in force, where that is another record than before.
+// follow sets the names of the bundle in force, where that is another record than before,
+// and what no answer may open, which changes with the node's addresses too.
 func (a *Agent) follow(l *loader.Loader) error {
 	r := l.Record()
-	if r == nil || r.Apply == a.applied {
+	if r == nil {
 		return nil
 	}
 	b, err := l.Current()
 	if err != nil {
 		return err
 	}
+	if a.names != nil {
+		if err := a.refuse(b, r.Options.NodeAddrs); err != nil {
+			return err
+		}
+	}
+	if r.Apply == a.applied {
+		return nil
+	}
+	if err := a.setNames(b); err != nil {
+		return err
+	}
+	a.applied = r.Apply
+	return nil
+}
+
+// setNames has the names of a bundle kept.
+func (a *Agent) setNames(b *loader.Bundle) error {
 	a.health.setNames(len(b.Manifest.Names))
 	if a.names == nil {
-		a.applied = r.Apply
 		if n := len(b.Manifest.Names); n > 0 {
 			a.warn(fmt.Errorf("%d domain names of the bundle are not kept: %w", n, a.o.NoResolver))
 		}
 		return nil
-	}
-	refused, err := a.refused(b, r.Options.NodeAddrs)
-	if err != nil {
-		return err
 	}
 	list, effects := make([]names.Name, len(b.Manifest.Names)), b.Effects()
 	for i, n := range b.Manifest.Names {
 		list[i] = names.Name{Name: n.Name, Static: n.Addrs, Hold: effects[n.Name] == loader.Denies}
 	}
 	a.effects.Store(&effects)
-	a.names.SetRefused(refused)
 	if err := a.names.SetNames(list); err != nil {
 		return fmt.Errorf("names of the bundle: %w", err)
 	}
 	// Whoever loaded this generation had what was learned then.
 	a.names.Resync()
-	a.applied = r.Apply
+	return nil
+}
+
+// refuse has the learner, and what is additive, let go of what no answer may open.
+func (a *Agent) refuse(b *loader.Bundle, nodeAddrs []netip.Addr) error {
+	refused, err := a.refused(b, nodeAddrs)
+	if err != nil {
+		return err
+	}
+	same := func(x, y names.Refusal) bool { return x.What == y.What && x.Set.Equal(y.Set) }
+	if slices.EqualFunc(refused, a.refusals, same) {
+		return nil
+	}
+	a.names.SetRefused(refused)
+	if a.additive.drop(a.names.Refuses) {
+		a.names.Resync()
+	}
+	a.refusals = refused
 	return nil
 }
 
@@ -242,7 +300,8 @@ func (a *Agent) write(l *loader.Loader) error {
 // recall takes up what an earlier agent knew. What cannot be read is forgotten: names
 // are then asked for as new ones are.
 func (a *Agent) recall(l *loader.Loader) error {
-	a.additive.set(l.Learned())
+	stale, now := cmp.Or(a.o.Stale, names.DefaultStale), time.Now()
+	a.additive.set(l.Learned(), now.Add(stale))
 	text, err := l.Memory()
 	if err != nil || text == nil {
 		return err
@@ -253,12 +312,35 @@ func (a *Agent) recall(l *loader.Loader) error {
 		return nil
 	}
 	a.handled = m.Handled
-	if a.names != nil && m.Names != nil {
-		if err := a.names.Restore(m.Names); err != nil {
-			a.warn(err)
+	if a.names == nil || m.Names == nil {
+		return nil
+	}
+	if err := a.names.Restore(m.Names); err != nil {
+		a.warn(err)
+		return nil
+	}
+	_, remembered, err := names.ReadSnapshot(m.Names)
+	// What was learned and not remembered is as old as the file that has it at most: an
+	// address is in the next snapshot.
+	until := l.LearnedAt().Add(stale)
+	if last := now.Add(stale); until.After(last) {
+		until = last
+	}
+	a.additive.set(notRemembered(l.Learned(), remembered), until)
+	return err
+}
+
+// notRemembered returns what was learned and has no age.
+func notRemembered(known learned.Known, remembered map[string][]names.Remembered) learned.Known {
+	rest := learned.Known{}
+	for name, addrs := range known {
+		for _, addr := range addrs {
+			if !slices.ContainsFunc(remembered[name], func(r names.Remembered) bool { return r.Addr == addr }) {
+				rest[name] = append(rest[name], addr)
+			}
 		}
 	}
-	return nil
+	return rest
 }
 
 // Remembered returns what an agent has written down of the addresses that it had

@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -184,19 +183,46 @@ func openBundle(path string) (*os.File, error) {
 	return f, nil
 }
 
-// readBundle reads a file that has at most the size of a bundle.
-func readBundle(path string) ([]byte, error) {
+// read reads and checks the bundle in a file, and returns its SHA-256 in hex. b is nil
+// where that is handled, and the bundle is not read then. It takes memory for a file only
+// once a trusted key has signed what it begins with.
+func (s *source) read(backends loader.Backends, path, handled string) (b *loader.Bundle, digest string, err error) {
 	f, err := openBundle(path)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer f.Close()
-	const most = bundle.MaxTotal + bundle.MaxManifest + 1<<20
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(data) > most {
-		err = fmt.Errorf("%s is larger than %d bytes", path, most)
+	if _, err := bundle.ReadManifest(f, s.trusted); err != nil {
+		return nil, "", err
 	}
-	return data, err
+	sum := sha256.New()
+	if err := rewound(f, func(r io.Reader) error {
+		_, err := io.Copy(sum, r)
+		return err
+	}); err != nil {
+		return nil, "", err
+	}
+	if digest = hex.EncodeToString(sum.Sum(nil)); digest == handled {
+		return nil, digest, nil
+	}
+	sum.Reset() // it may be another by now
+	err = rewound(f, func(r io.Reader) error {
+		b, err = backends.Read(io.TeeReader(r, sum), s.trusted)
+		return err
+	})
+	return b, hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// maxBundle is the size of the largest bundle that there can be: headers and padding
+// are less than a MiB.
+const maxBundle = bundle.MaxTotal + bundle.MaxManifest + 1<<20
+
+// rewound has read a file from its beginning, as far as a bundle can be.
+func rewound(f *os.File, read func(io.Reader) error) error {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return read(io.LimitReader(f, maxBundle+1))
 }
 
 // trySource looks at the source and applies what is new. A state counts when it was
@@ -246,20 +272,11 @@ func (a *Agent) applySource(ctx context.Context) (again bool, err error) {
 	if path == "" {
 		return false, fmt.Errorf("there is no bundle for node %q", a.o.Node)
 	}
-	data, err := readBundle(path)
-	if err != nil {
-		return true, err
+	b, digest, err := a.source.read(a.o.Backends, path, a.handled)
+	if b == nil || err != nil {
+		return unreadable(err), err
 	}
-	sum := sha256.Sum256(data)
-	digest := hex.EncodeToString(sum[:])
-	if digest == a.handled {
-		return false, nil
-	}
-	b, err := a.o.Backends.Read(bytes.NewReader(data), a.source.trusted)
-	if err != nil {
-		return false, err
-	}
-	err = a.with(ctx, true, func(l *loader.Loader) error {
+	err = a.tending(ctx, true, func(l *loader.Loader) error {
 		if err := a.alone(l); err != nil {
 			return err
 		}
@@ -273,6 +290,12 @@ func (a *Agent) applySource(ctx context.Context) (again bool, err error) {
 		return a.write(l)
 	})
 	return err != nil && !errors.Is(err, loader.ErrSequence), err
+}
+
+// unreadable reports whether an error is one of reading, not of what was read.
+func unreadable(err error) bool {
+	own := (*bundle.Error)(nil)
+	return errors.As(err, &own) && own.Reason == bundle.Unreadable || errors.As(err, new(*fs.PathError))
 }
 
 // options returns the flags for a new bundle.

@@ -89,7 +89,7 @@ func (l *Loader) memory(m *bundle.Manifest) (*state.State, error) {
 // put puts a bundle in force. before, if not nil, is the record to be remembered
 // as the one before it; otherwise that follows from the state.
 func (l *Loader) put(ctx context.Context, b *Bundle, o ApplyOptions, before *state.Record) (*Result, error) {
-	keys, err := l.trust(b)
+	keys, err := l.trust(b, o.Node)
 	if err != nil {
 		return nil, err
 	}

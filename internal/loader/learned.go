@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/trafficpolicy/trafficpolicy/internal/learned"
 )
@@ -21,13 +22,43 @@ type Known = learned.Known
 var ErrReload = errors.New("it has to be loaded anew")
 
 // Meaning returns the addresses of each name of the bundle, sorted and distinct: its
-// own and what was learned.
-func (b *Bundle) Meaning(beside Known) Known {
+// own and, of what was learned, what Beside leaves.
+func (b *Bundle) Meaning(learnt Known) Known {
+	beside := b.Beside(learnt)
 	all := make(Known, len(b.Manifest.Names))
 	for _, n := range b.Manifest.Names {
 		all[n.Name] = learned.Sorted(slices.Concat(n.Addrs, beside[n.Name]))
 	}
 	return all
+}
+
+// Beside returns what was learned of the bundle's names but for addresses of its pods
+// and its node: what was learned under another bundle may be a pod's by now, and no agent
+// need run that sees it.
+func (b *Bundle) Beside(learnt Known) Known {
+	if len(learnt) == 0 {
+		return learnt
+	}
+	own := map[netip.Addr]bool{}
+	for _, p := range b.Pods {
+		for _, a := range p.Addrs {
+			own[a] = true
+		}
+	}
+	for _, a := range b.NodeAddrs() {
+		own[a.Unmap()] = true
+	}
+	beside := make(Known, len(learnt))
+	for _, n := range b.Manifest.Names {
+		addrs := learnt[n.Name]
+		if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return own[a] }) {
+			addrs = slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return own[a] })
+		}
+		if len(addrs) > 0 {
+			beside[n.Name] = addrs
+		}
+	}
+	return beside
 }
 
 // Learn has the names of the bundle in force mean what is given, and what the bundle
@@ -84,12 +115,13 @@ func (l *Loader) writeLearned(known Known) error {
 	if maps.EqualFunc(beside, l.known(), slices.Equal) {
 		return nil
 	}
-	text, err := learned.Write(l.now(), beside)
+	at := l.now()
+	text, err := learned.Write(at, beside)
 	if err == nil {
 		err = l.folder.SetLearned(text)
 	}
 	if err == nil {
-		l.learned = beside
+		l.learned, l.learnedAt = beside, at
 	}
 	return err
 }
@@ -108,7 +140,7 @@ func (l *Loader) known() Known {
 	if err == nil && data != nil {
 		var file *learned.File
 		if file, err = learned.Read(data); err == nil {
-			l.learned = file.Names
+			l.learned, l.learnedAt = file.Names, file.Written
 		}
 	}
 	if err != nil {
@@ -119,6 +151,12 @@ func (l *Loader) known() Known {
 
 // Learned returns what names mean beside what the bundle in force says.
 func (l *Loader) Learned() Known { return l.known() }
+
+// LearnedAt returns when what Learned returns was stored, zero where nothing was.
+func (l *Loader) LearnedAt() time.Time {
+	l.known()
+	return l.learnedAt
+}
 
 // Memory returns what was last remembered with SetMemory, nil if nothing.
 func (l *Loader) Memory() ([]byte, error) {

@@ -52,7 +52,9 @@ type Loader struct {
 	unsigned bool
 	cache    *Cache
 	learned  Known // of folder; nil until it is read
-	now      func() time.Time
+	// learnedAt is when the folder was given learned.
+	learnedAt time.Time
+	now       func() time.Time
 }
 
 // Open makes sure that the backend in question can be used, takes the namespace's

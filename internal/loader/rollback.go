@@ -26,7 +26,7 @@ func (l *Loader) Rollback(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.trustStored(b); err != nil {
+	if err := l.trustStored(b, s.Previous.Name); err != nil {
 		return nil, err
 	}
 	return l.put(ctx, b, ApplyOptions{Options: s.Previous.Options, Node: s.Previous.Name}, s.Current)
@@ -40,7 +40,7 @@ func (l *Loader) Again(ctx context.Context, node string, dryRun bool) (*Result, 
 	if err != nil {
 		return nil, err
 	}
-	if err := l.trustStored(b); err != nil {
+	if err := l.trustStored(b, node); err != nil {
 		return nil, err
 	}
 	return l.put(ctx, b, ApplyOptions{Options: r.Options, Node: r.Name, DryRun: dryRun}, nil)

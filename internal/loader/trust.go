@@ -9,12 +9,11 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/internal/state"
 )
 
-// trust checks that a bundle is signed as it must be, and returns the keys that are
-// trusted from then on: those that the Loader was opened with, else those that are
-// remembered, also from an earlier boot of the same target. It returns nil where no
-// signature is asked for.
-func (l *Loader) trust(b *Bundle) (*bundle.Keyring, error) {
-	keys, err := l.trustedFor(b.Manifest)
+// trust checks that a bundle is signed as it must be on that node, and returns the keys
+// that are trusted from then on: those that the Loader was opened with, else those that
+// are remembered, also from an earlier boot. It returns nil where no signature is asked for.
+func (l *Loader) trust(b *Bundle, node string) (*bundle.Keyring, error) {
+	keys, err := l.trustedFor(b.Manifest, node)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +38,10 @@ func keyringOf(s *state.State) (*bundle.Keyring, error) {
 	return keys, nil
 }
 
-func (l *Loader) trustedFor(m *bundle.Manifest) (*bundle.Keyring, error) {
+// trustedFor is trust without a look at the signature. Nothing says that a namespace in
+// which nothing is in force yet is not the node's own, and whoever writes bundles chooses
+// their scope: so there a bundle of a pod is asked for what the node's own would be.
+func (l *Loader) trustedFor(m *bundle.Manifest, node string) (*bundle.Keyring, error) {
 	if l.trusted != nil || l.unsigned {
 		return l.trusted, nil
 	}
@@ -47,12 +49,20 @@ func (l *Loader) trustedFor(m *bundle.Manifest) (*bundle.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keyringOf(s)
+	keys, err := keyringOf(s)
+	if err != nil || keys != nil || l.state().Current != nil || m.Scope == bundle.ScopeNode {
+		return keys, err
+	}
+	p, err := l.earlier(string(bundle.ScopeNode), node)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	return keyringOf(p.State)
 }
 
 // trustStored is trust for a bundle of the state folder.
-func (l *Loader) trustStored(b *Bundle) error {
-	if _, err := l.trust(b); err != nil {
+func (l *Loader) trustStored(b *Bundle, node string) error {
+	if _, err := l.trust(b, node); err != nil {
 		return fmt.Errorf("stored %w", err)
 	}
 	return nil

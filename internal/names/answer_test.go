@@ -130,6 +130,7 @@ func TestRefused(t *testing.T) {
 		{"64:ff9b::8.8.8.8", ""}, {"64:ff9b::100.100.100.200", metadata + ", by NAT64"}, {"64:ff9b::10.20.0.1", "a pod's address, by NAT64"},
 		{"64:ff9b:0:0:0:1:6464:64c8", ""}, // not in the /96
 		{"64:ff9b:1::169.254.169.254", metadata + ", by NAT64"}, {"64:ff9b:1:fffe::8.8.8.8", ""}, {"64:ff9b:2::169.254.169.254", ""},
+		{"::ffff:0:169.254.169.254", metadata + ", by SIIT"}, {"::ffff:0:8.8.8.8", ""}, {"::fffe:0:169.254.169.254", ""},
 		{"2002:7f00:1::", "loopback, by 6to4"}, {"2002:808:808::1", ""}, {"::127.0.0.1", "loopback, by IPv4-compatible"}, {"::8.8.8.8", ""},
 	} {
 		if got := r.why(netip.MustParseAddr(test.addr)); got != test.want {

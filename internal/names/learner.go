@@ -146,6 +146,13 @@ func (l *Learner) SetRefused(rs []Refusal) {
 	}
 }
 
+// Refuses reports whether no answer may open the address, an unmapped one.
+func (l *Learner) Refuses(a netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused.why(a) != ""
+}
+
 // Resync has Enforce called with everything, as if for the first time: for a
 // backend that has lost what it held.
 func (l *Learner) Resync() {

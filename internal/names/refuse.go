@@ -52,6 +52,7 @@ var embeds = []struct {
 	{netip.MustParsePrefix("64:ff9b:1::/48"), 12, "NAT64"},  // RFC 8215; its /96s
 	{netip.MustParsePrefix("2002::/16"), 2, "6to4"},         // RFC 3056, 2
 	{netip.MustParsePrefix("::/96"), 12, "IPv4-compatible"}, // RFC 4291, 2.5.5.1
+	{netip.MustParsePrefix("::ffff:0:0:0/96"), 12, "SIIT"},  // RFC 2765, 2.1: IPv4-translated
 }
 
 // refusals decides which addresses are refused.

@@ -66,8 +66,8 @@ func (l *Learner) Snapshot() []byte {
 // Restore takes what an earlier process knew, for the names of the first
 // SetNames, which it must come before. Their addresses then hold until a resolver
 // answers, but no longer than they would have if it had only failed since: those
-// that are too old by now do not come back, unless connections were using them and
-// still are. Returns an error, and restores nothing, if data is no snapshot.
+// that are too old by now go as soon as InUse has said that no connection is with them.
+// Returns an error, and restores nothing, if data is no snapshot.
 func (l *Learner) Restore(data []byte) error {
 	var s snapshot
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -114,10 +114,12 @@ func (l *Learner) restore(n *name, now time.Time) {
 			since: earlier(a.Since, now), seen: earlier(a.Seen, now), family: fam,
 			expires: earlier(a.Expires, now.Add(l.cfg.MaxTTL+l.cfg.Grace)),
 		}
-		if a.InUse && l.cfg.InUse != nil {
-			h.inUse, h.over = true, now
-		} else if at, ends := n.deadline(&h, l.cfg.Stale); ends && !at.After(now) {
+		at, ends := n.deadline(&h, l.cfg.Stale)
+		switch {
+		case l.cfg.InUse == nil && ends && !at.After(now):
 			continue
+		case l.cfg.InUse != nil && a.InUse:
+			h.inUse, h.over = true, now
 		}
 		if n.held[a.Addr] != nil || l.refused.why(a.Addr) != "" || len(n.held) >= l.cfg.MaxPerName || l.total >= l.cfg.MaxAddrs {
 			continue

@@ -118,6 +118,20 @@ func TestRestartKeepsInUse(t *testing.T) {
 	}
 }
 
+// TestRestartAsksForConnections: connections with an address may live although it has become too
+// old since it was last written down.
+func TestRestartAsksForConnections(t *testing.T) {
+	alive := addrs("10.0.0.2")
+	cfg := Config{Stale: time.Hour, InUse: func(context.Context, []netip.Addr) ([]netip.Addr, error) { return alive, nil }}
+	afterRestart(t, cfg, 24*time.Hour, nil, func(w *world) {
+		w.wait(endPause)
+		w.has(db, "10.0.0.2")
+		alive = nil
+		w.wait(DefaultInUseCheck + endPause)
+		w.has(db)
+	})
+}
+
 // TestClockPutBack: addresses that seem to be of the future are of now.
 func TestClockPutBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

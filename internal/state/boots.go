@@ -3,6 +3,7 @@
 package state
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +23,9 @@ type Past struct {
 }
 
 // Earlier returns what was last committed for a target in an earlier boot; nil if
-// nothing is left.
+// nothing is left. Of two boots, of which the later one was stopped before it dropped the
+// other's, the highest sequence tells, since it never falls, and else the clock, which can
+// have been put back.
 func (f *Folder) Earlier(scope, name string) (*Past, error) {
 	var best *Past
 	err := f.older(func(folder string, d *dir, s *State) error {
@@ -30,7 +33,7 @@ func (f *Folder) Earlier(scope, name string) (*Past, error) {
 		if r == nil || r.Scope != scope || r.Name != name {
 			return nil
 		}
-		if best != nil && !r.Applied.After(best.State.Current.Applied) {
+		if best != nil && cmp.Or(cmp.Compare(s.MaxSequence, best.State.MaxSequence), r.Applied.Compare(best.State.Current.Applied)) <= 0 {
 			return nil
 		}
 		p, err := (&Folder{dir: d, State: s}).past()

@@ -284,6 +284,33 @@ func TestEarlierBoots(t *testing.T) {
 	}
 }
 
+// TestEarlierOfTwo: a clock that was put back between two boots brings back neither an older
+// bundle nor a lower sequence.
+func TestEarlierOfTwo(t *testing.T) {
+	put := func(t *testing.T, path, boot, bundle string, sequence uint64, seconds int) {
+		f := mustOpen(t, path, Key{1, boot})
+		defer f.Close()
+		r := record(1, bundle)
+		r.Applied = r.Applied.Add(time.Duration(seconds) * time.Second)
+		if err := errors.Join(f.Prepare(&State{MaxSequence: sequence, Current: r}, []byte(bundle), 4096), f.Commit()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		sequence uint64 // of the second boot; 5 of the first
+		seconds  int    // from the one to the other
+		want     string
+	}{{6, 10, "second"}, {6, -10, "second"}, {5, 10, "second"}, {5, -10, "first"}} {
+		path := filepath.Join(t.TempDir(), "state")
+		put(t, path, "x1", "first", 5, 0)
+		put(t, path, "x2", "second", c.sequence, c.seconds)
+		p, err := mustOpen(t, path, key).Earlier("node", "n1")
+		if err != nil || string(p.Bundle) != c.want {
+			t.Errorf("%+v: %s, %v", c, p.Bundle, err)
+		}
+	}
+}
+
 func TestDamagedState(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	f := mustOpen(t, path, key)

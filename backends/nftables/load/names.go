@@ -31,7 +31,8 @@ import (
 var nameSet = regexp.MustCompile(`^tp_[0-9a-f]{12}_name[46]_[0-9a-f]{16}$`)
 
 // learnedScript adds to the sets of names what they mean beside what the bundle says.
-func learnedScript(prefix string, b *loader.Bundle, beside loader.Known) string {
+func learnedScript(prefix string, b *loader.Bundle, learnt loader.Known) string {
+	beside := b.Beside(learnt)
 	var s strings.Builder
 	for _, n := range b.Manifest.Names {
 		for f, addrs := range byFamily(beside[n.Name]) {
@@ -100,8 +101,10 @@ func (o *object) addrs() ([]netip.Addr, bool) {
 	return list, true
 }
 
-// Learn writes what differs of the sets of names, those of one name in one transaction.
-// Every packet is looked up in the sets, so live connections follow.
+// Learn writes what differs of the sets of names: what is new of all names before
+// anything goes, so that an address that passes from one name to another is never of
+// none, though there be many transactions. Every packet is looked up in the sets, so live
+// connections follow.
 func (k *kernel) Learn(_ context.Context, a *loader.Applied, names []string) error {
 	b, err := a.Bundle()
 	if err != nil {
@@ -123,13 +126,11 @@ func (k *kernel) Learn(_ context.Context, a *loader.Applied, names []string) err
 				return fmt.Errorf("addresses of %s: %w", n.Name, err)
 			}
 		}
-		if w.full() {
-			if err := w.flush(); err != nil {
-				return err
-			}
+		if err := w.flushFull(); err != nil {
+			return err
 		}
 	}
-	return w.flush()
+	return w.finish()
 }
 
 // named returns the names of the bundle with those names, all for nil.
@@ -163,6 +164,13 @@ type setWriter struct {
 	table    *netfilter.Table
 	elements int // pending
 	messages int
+	late     []removal // what goes once everything new is there
+}
+
+// removal is elements that are to go from a set.
+type removal struct {
+	set      *netfilter.Set
+	elements []netfilter.SetElement
 }
 
 func newSetWriter() (*setWriter, error) {
@@ -184,7 +192,7 @@ func newSetWriter() (*setWriter, error) {
 	return &setWriter{conn: conn, table: &netfilter.Table{Family: netfilter.TableFamilyINet, Name: table}}, nil
 }
 
-// change has a set hold what is wanted, once it is flushed.
+// change has a set hold what is wanted, once the writer has finished.
 func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error {
 	set := &netfilter.Set{Table: w.table, Name: name, KeyType: netfilter.TypeIPAddr, HasTimeout: true}
 	if f == model.IPv6 {
@@ -221,20 +229,41 @@ func (w *setWriter) change(name string, f model.Family, want []netip.Addr) error
 	for _, a := range slices.SortedFunc(maps.Keys(gone), netip.Addr.Compare) {
 		old = append(old, element(a))
 	}
-	for chunk := range slices.Chunk(old, setMessage) {
-		if err := w.conn.SetDeleteElements(set, chunk); err != nil {
-			return err
-		}
-		w.messages++
+	if len(old) > 0 {
+		w.late = append(w.late, removal{set, old})
 	}
-	w.elements += len(fresh) + len(old)
+	w.elements += len(fresh)
 	return nil
 }
 
 func element(a netip.Addr) netfilter.SetElement { return netfilter.SetElement{Key: a.AsSlice()} }
 
-// full reports whether what is pending is enough for a transaction.
-func (w *setWriter) full() bool { return w.elements > setElements || w.messages > setMessages }
+// finish commits what is pending, and removes what is to go; all of it in one transaction
+// where that is not too much for one.
+func (w *setWriter) finish() error {
+	for _, r := range w.late {
+		for chunk := range slices.Chunk(r.elements, setMessage) {
+			if err := w.conn.SetDeleteElements(r.set, chunk); err != nil {
+				return err
+			}
+			w.messages++
+		}
+		w.elements += len(r.elements)
+		if err := w.flushFull(); err != nil {
+			return err
+		}
+	}
+	w.late = nil
+	return w.flush()
+}
+
+// flushFull commits what is pending if it is enough for a transaction.
+func (w *setWriter) flushFull() error {
+	if w.elements > setElements || w.messages > setMessages {
+		return w.flush()
+	}
+	return nil
+}
 
 // flush commits what is pending.
 func (w *setWriter) flush() error {

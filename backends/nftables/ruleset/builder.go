@@ -14,6 +14,9 @@ import (
 const (
 	maxCells = 1 << 23 // cells of all decisions, and conditions of all cells
 	maxWork  = 1 << 28 // cells and ranges that are gone through
+	// maxBehind is how many decisions stand behind one another: who reads them goes down
+	// that far.
+	maxBehind = 1 << 14
 )
 
 // builder writes down what one list decides. A decision of its table is partial
@@ -25,6 +28,7 @@ type builder struct {
 	decisions []space.Decision
 	// returns says of each decision whether it holds points only to return.
 	returns []bool
+	behind  []int32 // of each decision, how many stand behind it
 	byHash  map[uint64][]space.DecisionID
 	seed    maphash.Seed
 	buf     []byte
@@ -137,8 +141,15 @@ func (b *builder) intern(d space.Decision) space.DecisionID {
 	b.decisions = append(b.decisions, d)
 	b.returns = append(b.returns, d.Else != space.NoDecision && b.returns[d.Else] ||
 		slices.ContainsFunc(d.Cells, func(c space.Cell) bool { return c.Rule == space.NoRule }))
+	behind := int32(0)
+	if d.Else != space.NoDecision {
+		behind = b.behind[d.Else] + 1
+	}
+	b.behind = append(b.behind, behind)
 	b.byHash[h] = append(b.byHash[h], id)
-	b.cells -= len(d.Cells)
+	if b.cells -= len(d.Cells); behind > maxBehind {
+		b.left = -1
+	}
 	return id
 }
 
@@ -169,12 +180,12 @@ func coversAll(cells []space.Cell) bool {
 }
 
 // spent reports whether more was written or gone through than any compiler makes
-// necessary.
+// necessary. What is written then is of no use.
 func (b *builder) spent() bool { return b.left < 0 || b.cells < 0 }
 
 // then returns decision id where it decides, and rest elsewhere.
 func (b *builder) then(id, rest space.DecisionID) space.DecisionID {
-	if id == space.NoDecision || rest == space.NoDecision {
+	if id == space.NoDecision || rest == space.NoDecision || b.spent() {
 		return max(id, rest) // NoDecision is -1
 	}
 	key := [2]space.DecisionID{id, rest}

@@ -51,6 +51,7 @@ type decoder struct {
 	pod      bool
 	lines    map[string][]line
 	ended    map[string]bool
+	nested   int // chains that are looked at for ended, each led to by the one before
 	forms    map[string]*form
 	checked  map[string]error         // fixed chains, by role
 	owner    map[netip.Addr]*Pod      // of each governed address

@@ -126,11 +126,17 @@ func (d *decoder) line(r *rule) line {
 }
 
 // ends reports whether a chain certainly ends every packet, so that it is all one
-// whether it is jumped to or gone to.
+// whether it is jumped to or gone to. Of one that leads on further than a kernel follows
+// that is not certain.
 func (d *decoder) ends(name string) bool {
 	if known, ok := d.ended[name]; ok {
 		return known
 	}
+	if d.nested == maxNested {
+		return false
+	}
+	d.nested++
+	defer func() { d.nested-- }()
 	d.ended[name] = false // while it is looked at: no chain leads back to itself
 	c := d.t.chains[name]
 	if c == nil {

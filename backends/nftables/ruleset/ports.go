@@ -82,6 +82,9 @@ func (b *builder) ports(p portChain, depth int) (space.DecisionID, error) {
 	}
 	id := space.NoDecision // of the rules behind the one at hand
 	for _, l := range slices.Backward(lines) {
+		if b.spent() {
+			return 0, fmt.Errorf("chain %q: %w", p.name, errTooMuch)
+		}
 		switch {
 		case l.chain == "":
 			id = b.put(l.cells, id)

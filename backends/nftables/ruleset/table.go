@@ -217,10 +217,18 @@ func (t *Table) rule(c *command.Rule, at pos) error {
 	if to == nil {
 		return fmt.Errorf("there is no chain %q", c.Chain)
 	}
-	ended := false
+	ended, put := false, false
 	for _, term := range c.Terms {
 		if _, ok := term.(*command.Comment); ended && !ok {
 			return errors.New("something follows a verdict")
+		}
+		switch term.(type) {
+		case *command.Update:
+			put = true
+		case *command.Match, *command.Lookup, *command.Rate:
+			if put { // what packets fill would be filled whatever it asks for
+				return errors.New("a condition follows an update")
+			}
 		}
 		end, err := t.term(term)
 		if err != nil {
