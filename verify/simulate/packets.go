@@ -101,7 +101,7 @@ func (w *worker) targets(a netip.Addr) []alternative {
 
 // owners appends whose pod the address a may be.
 func (s *Simulator) owners(out []alternative, a netip.Addr) []alternative {
-	if i, ok := s.byAddr[a]; ok {
+	if i, ok := s.owner(a); ok {
 		return append(out, alternative{party: party{&s.subjects[i], a}})
 	}
 	if !s.contested {

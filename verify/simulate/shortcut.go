@@ -29,7 +29,8 @@ func (s *Simulator) With(shortcuts Shortcuts) *Simulator {
 	out := &Simulator{facts: s.facts, shortcuts: shortcuts, plain: s, subjects: make([]subject, len(s.subjects))}
 	for i := range s.subjects { // all but the walks
 		at := &s.subjects[i]
-		out.subjects[i] = subject{pod: at.pod, ref: at.ref, addrs: at.addrs, node: at.node, exempt: at.exempt}
+		out.subjects[i] = subject{pod: at.pod, ref: at.ref, node: at.node, exempt: at.exempt}
+		out.subjects[i].keep(at.addrs)
 	}
 	return out
 }

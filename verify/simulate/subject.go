@@ -20,6 +20,7 @@ type subject struct {
 	exempt Reason       // why no policy ever applies to it; "" where policies decide
 
 	walks atomic.Pointer[walks] // nil until a flow asks; see Simulator.walksAt
+	few   [2]netip.Addr         // the memory of addrs where they fit, which is next to it
 }
 
 // walks is both directions of the pods that the same policies select.
@@ -27,15 +28,41 @@ type walks [len(model.Directions)]*Walk
 
 // roster is where the pods of the inventory are, by index.
 type roster struct {
-	byRef  map[string]int32
-	byPod  map[*model.Pod]int32
-	byAddr map[netip.Addr]int32 // of addresses that exactly one pod owns
+	byRef map[string]int32
+	byPod map[*model.Pod]int32
+	// Of addresses that exactly one pod owns, as numbers, which are found sooner.
+	by4 map[uint32]int32
+	by6 map[uint128]int32
+}
+
+// newRoster returns an empty roster for n pods.
+func newRoster(n int) roster {
+	return roster{make(map[string]int32, n), make(map[*model.Pod]int32, n), make(map[uint32]int32, n), map[uint128]int32{}}
+}
+
+// owner returns the only pod that owns a, and whether there is one.
+func (r *roster) owner(a netip.Addr) (i int32, ok bool) {
+	if a.Is4() {
+		i, ok = r.by4[toUint32(a)]
+	} else if a.Is6() {
+		i, ok = r.by6[toUint128(a)]
+	}
+	return i, ok
+}
+
+// own says that pod i is the only one that owns a.
+func (r *roster) own(a netip.Addr, i int32) {
+	if a.Is4() {
+		r.by4[toUint32(a)] = i
+	} else {
+		r.by6[toUint128(a)] = i
+	}
 }
 
 // enroll fills the roster, and returns what is known of each pod before any flow.
 func (w *facts) enroll() []subject {
 	pods := w.in.Inventory.Pods
-	w.roster = roster{make(map[string]int32, len(pods)), make(map[*model.Pod]int32, len(pods)), make(map[netip.Addr]int32, len(pods))}
+	w.roster = newRoster(len(pods))
 	subjects := make([]subject, len(pods))
 	for i, p := range pods {
 		at := int32(i)
@@ -49,7 +76,7 @@ func (w *facts) enroll() []subject {
 		}
 		for _, a := range subjects[i].addrs {
 			if !w.contested || len(w.addresses.Owners(a)) == 1 {
-				w.byAddr[a] = at
+				w.own(a, at)
 			}
 		}
 	}
@@ -66,11 +93,18 @@ func (w *facts) fill(sub *subject, p *model.Pod) {
 	case p.Name == "": // given by its labels: it has no address
 		return
 	case p.Subject():
-		sub.addrs = w.addresses.Of(p)
+		sub.keep(w.addresses.Of(p))
 	default:
-		sub.addrs = p.IPs
+		sub.keep(p.IPs)
 	}
 	sub.ref = p.Ref()
+}
+
+// keep sets the addresses.
+func (sub *subject) keep(addrs []netip.Addr) {
+	if sub.addrs = addrs; len(addrs) <= len(sub.few) {
+		sub.addrs = append(sub.few[:0], addrs...)
+	}
 }
 
 // standing returns why no policy ever applies to p, or "" where policies decide.
