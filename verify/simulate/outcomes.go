@@ -154,7 +154,7 @@ func (e *exploration) unresolved() (outcome, error) {
 	left := space{netipx.RangeOfPrefix(e.remote.family.All())}
 	for i := range e.walk.rules {
 		r := e.walk.rules[i]
-		certain, ok := noPeer, r.everyone()
+		certain, ok := noPeer, r.everyone
 		for _, u := range r.unknown {
 			if u.atom == self && !ok {
 				certain, ok = u.index, true
