@@ -50,10 +50,11 @@ func (e *End) appendJSON(b []byte) []byte {
 }
 
 func (s *Side) appendJSON(b []byte) []byte {
-	b = appendMember(b, `{"verdict":`, string(s.Verdict))
-	b = appendReject(b, s.Reject)
-	b = appendMember(b, `,"reason":`, string(s.Reason))
-	b = appendOptional(b, `,"rule":`, s.Rule)
+	if s.at.outcome != nil && s.at.outcome.rule != nil {
+		b = append(b, s.at.outcome.rule.encoded...)
+	} else {
+		b = s.appendRule(b)
+	}
 	if s.Peer != nil {
 		b = append(b, `,"peer":`...)
 		b = strconv.AppendInt(b, int64(*s.Peer), 10)
@@ -66,6 +67,14 @@ func (s *Side) appendJSON(b []byte) []byte {
 		b = appendPolicies(b, s.Policies)
 	}
 	return append(b, '}')
+}
+
+// appendRule appends the members up to the rule, which are the same wherever it decides.
+func (s *Side) appendRule(b []byte) []byte {
+	b = appendMember(b, `{"verdict":`, string(s.Verdict))
+	b = appendReject(b, s.Reject)
+	b = appendMember(b, `,"reason":`, string(s.Reason))
+	return appendOptional(b, `,"rule":`, s.Rule)
 }
 
 // appendPolicies appends the member of a side that lists policies.

@@ -37,6 +37,7 @@ type walkRule struct {
 	resolved []walkPeer   // peers whose addresses are known, in order
 	unknown  []walkPeer   // peers that are unknown sets of addresses, in order
 	entries  []model.Port // ports of rule
+	encoded  []byte       // the beginning of a side that it decides, as answers have it
 	everyone bool         // the rule's peer list is empty and so means every peer
 }
 
@@ -84,6 +85,8 @@ func (w *facts) rulesOf(p *model.Policy, d model.Direction) []*walkRule {
 func newWalkRule(ref model.RuleRef, r *compiler.Resolver) *walkRule {
 	rule := ref.Rule()
 	wr := &walkRule{ref: ref, name: ref.String(), rule: rule, entries: rule.Ports, everyone: len(rule.Peers) == 0}
+	side := Side{Verdict: verdictOf(rule.Action), Reject: rule.Action == model.Reject, Reason: ByRule, Rule: wr.name}
+	wr.encoded = slices.Clip(side.appendRule(nil))
 	for j := range wr.rule.Peers {
 		p := &wr.rule.Peers[j]
 		res := r.Peer(p, ref.Direction)
