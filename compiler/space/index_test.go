@@ -78,3 +78,41 @@ func BenchmarkIndex(b *testing.B) {
 		}
 	})
 }
+
+// TestIndexNearby holds that a search that is led finds what one of the whole array
+// finds, at and beside each element, wherever the elements crowd.
+func TestIndexNearby(t *testing.T) {
+	lists := map[string][]uint32{
+		"one":   {0},
+		"two":   {0, 1},
+		"ends":  {0, 1<<32 - 1},
+		"tail":  {0, 1<<32 - 2, 1<<32 - 1},
+		"crowd": {0, 10 << 24, 10<<24 + 1, 10<<24 + 2, 10<<24 + 3, 10<<24 + 4, 10<<24 + 5, 224 << 24},
+	}
+	rng := rand.New(rand.NewPCG(31, 0))
+	for _, bits := range []int{8, 16, 31, 32} {
+		list := []uint32{0}
+		for range 300 {
+			list = append(list, rng.Uint32()>>(32-bits))
+		}
+		slices.Sort(list)
+		lists[fmt.Sprintf("%d bits", bits)] = slices.Compact(list)
+	}
+	for name, list := range lists {
+		x := &Index{ip4: list, near: newNearby(list)}
+		if n := len(x.near.at); len(list) > 1 && (n < 2 || n > len(list)) {
+			t.Errorf("%s: %d stretches for %d elements", name, n, len(list))
+		}
+		for _, e := range list {
+			for _, key := range []uint32{e - 1, e, e + 1} {
+				want, exact := slices.BinarySearch(list, key)
+				if !exact {
+					want--
+				}
+				if got := x.rangeOf(address{uint64(key) << 32, 0}); got != want {
+					t.Errorf("%s: %d is in range %d, want %d", name, key, got, want)
+				}
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"strconv"
 )
@@ -49,10 +50,11 @@ func (e *End) appendJSON(b []byte) []byte {
 }
 
 func (s *Side) appendJSON(b []byte) []byte {
-	b = appendMember(b, `{"verdict":`, string(s.Verdict))
-	b = appendReject(b, s.Reject)
-	b = appendMember(b, `,"reason":`, string(s.Reason))
-	b = appendOptional(b, `,"rule":`, s.Rule)
+	if s.at.outcome != nil && s.at.outcome.rule != nil {
+		b = append(b, s.at.outcome.rule.encoded...)
+	} else {
+		b = s.appendRule(b)
+	}
 	if s.Peer != nil {
 		b = append(b, `,"peer":`...)
 		b = strconv.AppendInt(b, int64(*s.Peer), 10)
@@ -65,6 +67,14 @@ func (s *Side) appendJSON(b []byte) []byte {
 		b = appendPolicies(b, s.Policies)
 	}
 	return append(b, '}')
+}
+
+// appendRule appends the members up to the rule, which are the same wherever it decides.
+func (s *Side) appendRule(b []byte) []byte {
+	b = appendMember(b, `{"verdict":`, string(s.Verdict))
+	b = appendReject(b, s.Reject)
+	b = appendMember(b, `,"reason":`, string(s.Reason))
+	return appendOptional(b, `,"rule":`, s.Rule)
 }
 
 // appendPolicies appends the member of a side that lists policies.
@@ -101,14 +111,41 @@ func appendOptional(b []byte, key, value string) []byte {
 // appendMember appends key, which is JSON with its colon, and value as a string.
 func appendMember(b []byte, key, value string) []byte {
 	b = append(b, key...)
-	for i := range len(value) {
-		if c := value[i]; c < ' ' || c == '"' || c == '\\' || c > '~' {
-			return appendEscaped(b, value)
-		}
-	}
+	start := len(b)
 	b = append(b, '"')
 	b = append(b, value...)
+	if !plain(b[start+1:]) {
+		return appendEscaped(b[:start], value)
+	}
 	return append(b, '"')
+}
+
+// plain reports whether JSON writes text as it stands: ASCII without control
+// characters, quotes and backslashes. It looks at eight bytes at a time, which are
+// most of what an answer costs to write.
+func plain(text []byte) bool {
+	for ; len(text) >= 8; text = text[8:] {
+		if special(binary.LittleEndian.Uint64(text)) {
+			return false
+		}
+	}
+	for _, c := range text {
+		if special(ones * uint64(c)) {
+			return false
+		}
+	}
+	return true
+}
+
+const ones = 0x0101010101010101 // times a byte: that byte eight times
+
+// special reports whether one of the eight bytes of x is not plain. A byte below n is
+// one whose top bit is clear and comes to be set by taking n away (Hacker's Delight,
+// 6-1); a borrow from a byte below only comes of one that is special itself.
+func special(x uint64) bool {
+	quote, slash := x^ones*'"', x^ones*'\\'
+	below := (x-ones*' ')&^x | (quote-ones)&^quote | (slash-ones)&^slash
+	return (below|x)&(ones<<7) != 0
 }
 
 // appendEscaped appends a string that may need escapes.

@@ -18,7 +18,7 @@ import (
 // name is set.
 type end struct {
 	input   string
-	pod     *model.Pod
+	pod     *subject
 	addr    netip.Addr // unmapped
 	service *model.Service
 	name    string // a domain name in normal form
@@ -30,7 +30,10 @@ const servicePrefix = "svc:"
 // end reads one end of a flow. A Service or a domain name can only be dst.
 func (s *Simulator) end(input string, dst bool) (end, error) {
 	e := end{input: input}
-	if e.pod = s.pods[input]; e.pod != nil {
+	if e.addr = plainAddress(input); e.addr.IsValid() {
+		return e, nil
+	}
+	if e.pod = s.named(input); e.pod != nil {
 		return e, nil
 	}
 	var err error
@@ -40,7 +43,7 @@ func (s *Simulator) end(input string, dst bool) (end, error) {
 	case strings.HasPrefix(input, servicePrefix):
 		e.service, err = s.namedService(strings.TrimPrefix(input, servicePrefix), dst)
 	case strings.Contains(input, "?"):
-		e.pod, err = labelledPod(input)
+		e.pod, err = s.labelledPod(input)
 	case isPrefix(input):
 		err = fmt.Errorf("%q is a prefix, want one address", input)
 	case strings.Contains(input, "/"):
@@ -49,6 +52,19 @@ func (s *Simulator) end(input string, dst bool) (end, error) {
 		e.addr, e.name, err = addressOrName(input, dst)
 	}
 	return e, err
+}
+
+// plainAddress returns the address, unmapped, that most inputs with no name of a pod
+// are; else an invalid one. No other kind of end reads as an address without a zone.
+func plainAddress(input string) netip.Addr {
+	if strings.IndexByte(input, '/') >= 0 {
+		return netip.Addr{}
+	}
+	a, err := netip.ParseAddr(input)
+	if err != nil || a.Zone() != "" {
+		return netip.Addr{}
+	}
+	return a.Unmap()
 }
 
 func isPrefix(input string) bool { _, err := netip.ParsePrefix(input); return err == nil }
@@ -93,11 +109,11 @@ func (s *Simulator) noPod(ref string) error {
 	if err := s.broken("Pod", ref); err != nil {
 		return err
 	}
-	if len(s.pods) == 0 {
+	if len(s.byRef) == 0 {
 		return fmt.Errorf("pod %q is not known: there are no pods in the inventory (-i gives one; NAMESPACE?k=v needs none)", ref)
 	}
 	ns, _, _ := strings.Cut(ref, "/")
-	return s.unknown("pod", ref, ns, slices.Collect(maps.Keys(s.pods)))
+	return s.unknown("pod", ref, ns, slices.Collect(maps.Keys(s.byRef)))
 }
 
 // isRef reports whether ref has the form A/B.
@@ -150,7 +166,7 @@ func quoted(names []string) []string {
 
 // labelledPod makes the pod that NAMESPACE?k=v,k=v describes: enrolled, on no
 // node, without an address and without a name.
-func labelledPod(input string) (*model.Pod, error) {
+func (s *Simulator) labelledPod(input string) (*subject, error) {
 	ns, list, _ := strings.Cut(input, "?")
 	if len(validation.IsDNS1123Label(ns)) > 0 {
 		return nil, fmt.Errorf("%q: %q is not the name of a namespace", input, ns)
@@ -174,7 +190,7 @@ func labelledPod(input string) (*model.Pod, error) {
 		}
 		set[k] = v
 	}
-	return &model.Pod{Namespace: ns, PodMeta: model.PodMeta{Labels: model.NewLabels(set), Enrolled: true}}, nil
+	return s.subject(&model.Pod{Namespace: ns, PodMeta: model.PodMeta{Labels: model.NewLabels(set), Enrolled: true}}), nil
 }
 
 // namedService finds NAMESPACE/NAME.

@@ -53,7 +53,7 @@ func (r *FlowReader) Next() (Flow, int, error) {
 	if err != nil {
 		return Flow{}, r.line, err
 	}
-	f, err := r.parse(text)
+	f, err := r.parse(string(text))
 	if err != nil {
 		return Flow{}, r.line, &LineError{r.line, err}
 	}
@@ -164,13 +164,13 @@ func columnOf(name string) (column, bool) {
 }
 
 // parse reads the text of one line. It may be called while other lines are read.
-func (r *FlowReader) parse(line []byte) (Flow, error) {
-	if !utf8.Valid(line) {
+func (r *FlowReader) parse(text string) (Flow, error) {
+	if !utf8.ValidString(text) {
 		return Flow{}, errors.New("not UTF-8")
 	}
 	var raw rawFlow
 	var err error
-	switch text := string(line); {
+	switch {
 	case r.columns != nil:
 		err = raw.fromCSV(text, r.columns)
 	case !raw.fromPlainJSON(text):

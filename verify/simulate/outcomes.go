@@ -25,19 +25,20 @@ type outcome struct {
 	within, outside []netip.Prefix
 }
 
-// outcomes returns everything that the walk may come to for a packet, at least
+// outcomes appends everything that the walk may come to for a packet, at least
 // one outcome: first what holds where the remote address is in no unresolved
 // peer and in no prefix that a name only might lie in; then the others, in the
 // order of the rules. It returns an error where a rule looks at what the flow
 // does not say.
-func (w *Walk) outcomes(r remote, x point) ([]outcome, error) {
+func (w *Walk) outcomes(out []outcome, r remote, x point) ([]outcome, error) {
 	if !w.Isolated {
-		return []outcome{{decision: w.fallback()}}, nil
+		return append(out, outcome{decision: w.fallback()}), nil
 	}
 	if r.name == "" && !r.addr.IsValid() {
-		return nil, errNoAddress
+		return out, errNoAddress
 	}
-	e := exploration{walk: w, remote: r, point: x}
+	at := len(out) // of the first, which is the last to be known
+	e := exploration{walk: w, remote: r, point: x, found: append(out, outcome{})}
 	var last outcome
 	var err error
 	if r.name == "" {
@@ -46,10 +47,11 @@ func (w *Walk) outcomes(r remote, x point) ([]outcome, error) {
 		last, err = e.unresolved()
 	}
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	last.not, last.outside = e.not, e.outside
-	return append([]outcome{last}, e.found...), nil
+	e.found[at] = last
+	return e.found, nil
 }
 
 // exploration follows a walk past every rule that only might match.
@@ -58,10 +60,10 @@ type exploration struct {
 	remote remote
 	point  point
 
-	found []outcome
+	found []outcome // behind what was there before
 	// not and outside only grow, so that outcomes share their beginnings.
 	not     []model.Atom
-	passed  map[model.Atom]bool // those in not
+	passed  map[model.Atom]bool // those in not, once they are many
 	outside []netip.Prefix
 }
 
@@ -92,22 +94,49 @@ func (e *exploration) address() (outcome, error) {
 
 // open reports whether r has an unresolved peer that is not decided yet.
 func (e *exploration) open(r *walkRule) bool {
-	return slices.ContainsFunc(r.unknown, func(u walkPeer) bool { return !e.passed[u.atom] })
+	for i := range r.unknown {
+		if !e.tried(r.unknown[i].atom) {
+			return true
+		}
+	}
+	return false
+}
+
+// fewAtoms is how many atoms are searched one by one rather than kept in a map: most
+// walks pass one or two.
+const fewAtoms = 8
+
+// tried reports whether the address is taken not to be in a.
+func (e *exploration) tried(a model.Atom) bool {
+	if e.passed != nil {
+		return e.passed[a]
+	}
+	return slices.Contains(e.not, a)
+}
+
+// pass takes the address not to be in a from here on.
+func (e *exploration) pass(a model.Atom) {
+	e.not = append(e.not, a)
+	if e.passed == nil && len(e.not) > fewAtoms {
+		e.passed = make(map[model.Atom]bool, 2*fewAtoms)
+		for _, b := range e.not {
+			e.passed[b] = true
+		}
+	}
+	if e.passed != nil {
+		e.passed[a] = true
+	}
 }
 
 // fork notes that r decides where the address is in one of its unresolved peers,
 // and goes on as if it were in none.
 func (e *exploration) fork(r *walkRule) {
 	for _, u := range r.unknown {
-		if e.passed[u.atom] {
+		if e.tried(u.atom) {
 			continue
 		}
 		e.note(outcome{decision: r.decision(u.index), rule: r, in: u.atom})
-		if e.passed == nil {
-			e.passed = map[model.Atom]bool{}
-		}
-		e.passed[u.atom] = true
-		e.not = append(e.not, u.atom)
+		e.pass(u.atom)
 	}
 }
 
@@ -125,7 +154,7 @@ func (e *exploration) unresolved() (outcome, error) {
 	left := space{netipx.RangeOfPrefix(e.remote.family.All())}
 	for i := range e.walk.rules {
 		r := e.walk.rules[i]
-		certain, ok := noPeer, r.everyone()
+		certain, ok := noPeer, r.everyone
 		for _, u := range r.unknown {
 			if u.atom == self && !ok {
 				certain, ok = u.index, true

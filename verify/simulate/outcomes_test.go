@@ -55,7 +55,7 @@ func TestOutcomesAgreeWithDecide(t *testing.T) {
 				in["fqdn x.example"] = true
 			}
 			x := model.L4Of(model.Proto(rng.IntN(5)), []uint16{0, 1, 79, 80, 81, 443, 65535}[rng.IntN(7)])
-			outs, err := w.outcomes(to, pointOf(x))
+			outs, err := w.outcomes(nil, to, pointOf(x))
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}

@@ -9,34 +9,34 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// packets lists the readings of a flow between two ends: one for each address
+// read lists the readings of a flow between two ends: one for each address
 // that an end may stand for, at least one. The first is the one that is shown
 // where all have the same verdict.
-func (s *Simulator) packets(f Flow, src, dst end) ([]packet, error) {
+func (w *worker) read(f Flow, src, dst *end) ([]packet, error) {
 	switch {
 	case dst.service != nil:
-		return s.toService(f, src, dst.service)
+		return w.toService(f, src, dst.service)
 	case dst.name != "":
-		return s.toName(f, src, dst.name)
+		return w.toName(f, src, dst.name)
 	case dst.pod == nil:
-		return s.toAddress(f, src, dst.addr)
+		return w.toAddress(f, src, dst.addr)
 	case src.pod == nil:
-		return s.fromAddress(f, src, dst.pod), nil
+		return w.fromAddress(f, src, dst.pod), nil
 	}
-	return s.betweenPods(f, src.pod, dst.pod)
+	return w.betweenPods(f, src.pod, dst.pod)
 }
 
 // betweenPods pairs the addresses of two pods that are both given by name: one
 // packet for each family that both have, in the order of the source's addresses.
-func (s *Simulator) betweenPods(f Flow, src, dst *model.Pod) ([]packet, error) {
-	from, to := s.addrs(src), s.addrs(dst)
+func (w *worker) betweenPods(f Flow, src, dst *subject) ([]packet, error) {
+	from, to := src.addrs, dst.addrs
 	switch {
 	case len(from) == 0:
 		return nil, noAddress(src)
 	case len(to) == 0:
 		return nil, noAddress(dst)
 	}
-	var out []packet
+	out := w.packets[:0]
 	for i, a := range from {
 		fam := model.FamilyOf(a)
 		if first(from[:i], fam).IsValid() || !first(to, fam).IsValid() {
@@ -44,8 +44,9 @@ func (s *Simulator) betweenPods(f Flow, src, dst *model.Pod) ([]packet, error) {
 		}
 		out = append(out, newPacket(f, fam, party{src, a}, party{dst, first(to, fam)}))
 	}
+	w.packets = out
 	if len(out) == 0 {
-		return nil, fmt.Errorf("%s (%s) and %s (%s) have no address family in common", podName(src), addrNames(from), podName(dst), addrNames(to))
+		return nil, fmt.Errorf("%s (%s) and %s (%s) have no address family in common", src.name(), addrNames(from), dst.name(), addrNames(to))
 	}
 	if len(out) > 1 {
 		for i := range out {
@@ -55,8 +56,8 @@ func (s *Simulator) betweenPods(f Flow, src, dst *model.Pod) ([]packet, error) {
 	return out, nil
 }
 
-func noAddress(p *model.Pod) error {
-	return fmt.Errorf("%s has no address of its own, which a flow between two pods needs", podName(p))
+func noAddress(p *subject) error {
+	return fmt.Errorf("%s has no address of its own, which a flow between two pods needs", p.name())
 }
 
 func addrNames(addrs []netip.Addr) string {
@@ -80,61 +81,71 @@ type alternative struct {
 	condition string
 }
 
-// from returns what the source may be in packets of a family: a pod given by
+// sources returns what the source may be in packets of a family: a pod given by
 // name with its address, none where it lacks the family; or each pod whose the
 // address is, and nobody's pod where there is none.
-func (s *Simulator) from(src end, fam model.Family) []alternative {
+func (w *worker) sources(src *end, fam model.Family) []alternative {
 	if src.pod != nil {
-		return []alternative{{party: party{src.pod, first(s.addrs(src.pod), fam)}}}
+		w.from = append(w.from[:0], alternative{party: party{src.pod, first(src.pod.addrs, fam)}})
+	} else {
+		w.from = w.owners(w.from[:0], src.addr)
 	}
-	return s.owners(src.addr)
+	return w.from
 }
 
-// owners returns whose pod the address a may be.
-func (s *Simulator) owners(a netip.Addr) []alternative {
-	pods := s.addresses.Owners(a)
-	if len(pods) == 0 {
-		return []alternative{{party: party{nil, a}}}
+// targets returns whose pod the destination address a may be.
+func (w *worker) targets(a netip.Addr) []alternative {
+	w.to = w.owners(w.to[:0], a)
+	return w.to
+}
+
+// owners appends whose pod the address a may be.
+func (s *Simulator) owners(out []alternative, a netip.Addr) []alternative {
+	if i, ok := s.owner(a); ok {
+		return append(out, alternative{party: party{&s.subjects[i], a}})
 	}
-	out := make([]alternative, len(pods))
-	for i, p := range pods {
-		out[i].party = party{p, a}
-		if len(pods) > 1 {
-			out[i].condition = fmt.Sprintf("%s is %s", a, p.Ref())
-		}
+	if !s.contested {
+		return append(out, alternative{party: party{nil, a}})
+	}
+	pods := s.addresses.Owners(a)
+	for _, p := range pods {
+		out = append(out, alternative{party: party{s.subject(p), a}, condition: fmt.Sprintf("%s is %s", a, p.Ref())})
+	}
+	if len(pods) == 0 {
+		out = append(out, alternative{party: party{nil, a}})
 	}
 	return out
 }
 
 // fromAddress pairs an address with a pod given by name.
-func (s *Simulator) fromAddress(f Flow, src end, dst *model.Pod) []packet {
+func (w *worker) fromAddress(f Flow, src *end, dst *subject) []packet {
 	fam := model.FamilyOf(src.addr)
-	to := []alternative{{party: party{dst, first(s.addrs(dst), fam)}}}
-	return pair(f, fam, s.from(src, fam), to)
+	to := []alternative{{party: party{dst, first(dst.addrs, fam)}}}
+	return w.pair(f, fam, w.sources(src, fam), to)
 }
 
 // toAddress pairs the source with one address.
-func (s *Simulator) toAddress(f Flow, src end, a netip.Addr) ([]packet, error) {
+func (w *worker) toAddress(f Flow, src *end, a netip.Addr) ([]packet, error) {
 	fam := model.FamilyOf(a)
 	if src.pod == nil && model.FamilyOf(src.addr) != fam {
 		return nil, fmt.Errorf("no packet goes from %s to %s: one is IPv4, the other IPv6", src.addr, a)
 	}
-	return pair(f, fam, s.from(src, fam), s.owners(a)), nil
+	return w.pair(f, fam, w.sources(src, fam), w.targets(a)), nil
 }
 
 // toName pairs the source with each known address of a domain name, or with an
 // unknown one of each family.
-func (s *Simulator) toName(f Flow, src end, name string) ([]packet, error) {
-	addrs := s.options.Resolve[name]
+func (w *worker) toName(f Flow, src *end, name string) ([]packet, error) {
+	addrs := w.options.Resolve[name]
 	if len(addrs) == 0 {
-		return s.toUnresolved(f, src, name)
+		return w.toUnresolved(f, src, name)
 	}
 	var out []packet
 	for i, a := range addrs {
 		if slices.Contains(addrs[:i], a) || src.pod == nil && model.FamilyOf(src.addr) != model.FamilyOf(a) {
 			continue
 		}
-		ps, err := s.toAddress(f, src, a)
+		ps, err := w.toAddress(f, src, a)
 		if err != nil {
 			return nil, err
 		}
@@ -151,10 +162,10 @@ func (s *Simulator) toName(f Flow, src end, name string) ([]packet, error) {
 
 // toUnresolved pairs the source with an unknown address of each family that it
 // has; of each that the analysis covers, where it has no address itself.
-func (s *Simulator) toUnresolved(f Flow, src end, name string) ([]packet, error) {
+func (w *worker) toUnresolved(f Flow, src *end, name string) ([]packet, error) {
 	has := []netip.Addr{src.addr}
 	if src.pod != nil {
-		has = s.addrs(src.pod)
+		has = src.pod.addrs
 	}
 	var families []model.Family
 	for _, a := range has {
@@ -163,11 +174,11 @@ func (s *Simulator) toUnresolved(f Flow, src end, name string) ([]packet, error)
 		}
 	}
 	if len(families) == 0 {
-		families = s.families
+		families = w.families
 	}
 	var out []packet
 	for _, fam := range families {
-		ps := pair(f, fam, s.from(src, fam), []alternative{{}})
+		ps := w.pair(f, fam, w.sources(src, fam), []alternative{{}})
 		for i := range ps {
 			ps[i].to = remote{name: name, family: fam}
 			if len(families) > 1 {
@@ -179,13 +190,14 @@ func (s *Simulator) toUnresolved(f Flow, src end, name string) ([]packet, error)
 	return out, nil
 }
 
-// pair makes the packets of every source with every destination.
-func pair(f Flow, fam model.Family, from, to []alternative) []packet {
-	out := make([]packet, 0, len(from)*len(to))
+// pair makes the packets of every source with every destination. They are valid
+// until it is called again.
+func (w *worker) pair(f Flow, fam model.Family, from, to []alternative) []packet {
+	out := w.packets[:0]
 	for _, a := range from {
 		for _, b := range to {
 			p := newPacket(f, fam, a.party, b.party)
-			for _, c := range []string{a.condition, b.condition} {
+			for _, c := range [...]string{a.condition, b.condition} {
 				if c != "" {
 					p.conditions = append(p.conditions, c)
 				}
@@ -193,6 +205,7 @@ func pair(f Flow, fam model.Family, from, to []alternative) []packet {
 			out = append(out, p)
 		}
 	}
+	w.packets = out
 	return out
 }
 
@@ -205,7 +218,7 @@ func (s *Simulator) notes(ends ...end) []string {
 	for _, e := range ends {
 		addrs := []netip.Addr{e.addr}
 		if e.pod != nil {
-			addrs = s.addrs(e.pod)
+			addrs = e.pod.addrs
 		}
 		for _, a := range addrs {
 			pods := s.addresses.Owners(a)

@@ -94,10 +94,9 @@ type Side struct {
 // judged is what a side was judged on.
 type judged struct {
 	walk    *Walk // nil where no rule was tried
-	pod     *model.Pod
 	peer    remote
 	point   point
-	outcome outcome
+	outcome *outcome
 }
 
 // remote is the other end of a direction: an address, or a domain name of which

@@ -18,21 +18,21 @@ type backend struct {
 // toService pairs the source with a Service: egress sees the clusterIP and the
 // Service's port, ingress the endpoint and its target port. A headless Service
 // has no clusterIP: egress sees the endpoint.
-func (s *Simulator) toService(f Flow, src end, svc *model.Service) ([]packet, error) {
+func (w *worker) toService(f Flow, src *end, svc *model.Service) ([]packet, error) {
 	if err := checkServicePort(f, svc); err != nil {
 		return nil, err
 	}
 	var out []packet
-	for _, fam := range s.serviceFamilies(src, svc) {
-		backends := s.backends(svc, f.point(fam), fam)
-		for _, from := range s.from(src, fam) {
+	for _, fam := range w.serviceFamilies(src, svc) {
+		backends := w.backends(svc, f.point(fam), fam)
+		for _, from := range w.sources(src, fam) {
 			if len(svc.ClusterIPs) == 0 {
-				out = append(out, s.headless(f, fam, from, backends)...)
+				out = append(out, w.headless(f, fam, from, backends)...)
 				continue
 			}
 			for _, ip := range svc.ClusterIPs {
 				if model.FamilyOf(ip) == fam {
-					out = append(out, s.viaClusterIP(f, fam, from, ip, backends)...)
+					out = append(out, w.viaClusterIP(f, fam, from, ip, backends)...)
 				}
 			}
 		}
@@ -72,14 +72,14 @@ func servicePort(svc *model.Service, x point) *model.ServicePort {
 // order of the clusterIPs. A source given as an address has one. Every clusterIP
 // is judged, also of a family that a source pod lacks; but that pod can have no
 // connection with the endpoints of a headless Service in such a family.
-func (s *Simulator) serviceFamilies(src end, svc *model.Service) []model.Family {
+func (s *Simulator) serviceFamilies(src *end, svc *model.Service) []model.Family {
 	if src.pod == nil {
 		return []model.Family{model.FamilyOf(src.addr)}
 	}
 	var out []model.Family
 	of := svc.ClusterIPs
 	if len(of) == 0 {
-		of = s.addrs(src.pod)
+		of = src.pod.addrs
 	}
 	for _, a := range of {
 		if fam := model.FamilyOf(a); !slices.Contains(out, fam) {
@@ -93,10 +93,10 @@ func (s *Simulator) serviceFamilies(src end, svc *model.Service) []model.Family 
 }
 
 // headless pairs a source with each endpoint.
-func (s *Simulator) headless(f Flow, fam model.Family, from alternative, backends []backend) []packet {
+func (w *worker) headless(f Flow, fam model.Family, from alternative, backends []backend) []packet {
 	var out []packet
 	for _, b := range backends {
-		ps := pair(f, fam, []alternative{from}, s.owners(b.addr))
+		ps := w.pair(f, fam, []alternative{from}, w.targets(b.addr))
 		for i := range ps {
 			ps[i].ingress = b.point
 			if len(backends) > 1 {
@@ -113,14 +113,14 @@ func (s *Simulator) headless(f Flow, fam model.Family, from alternative, backend
 
 // viaClusterIP pairs a source with a clusterIP and each endpoint behind it.
 // Where nobody is behind it for this source, egress alone decides.
-func (s *Simulator) viaClusterIP(f Flow, fam model.Family, from alternative, ip netip.Addr, backends []backend) []packet {
-	lacks := from.pod != nil && len(s.addrs(from.pod)) > 0 && !from.addr.IsValid()
+func (w *worker) viaClusterIP(f Flow, fam model.Family, from alternative, ip netip.Addr, backends []backend) []packet {
+	lacks := from.pod != nil && len(from.pod.addrs) > 0 && !from.addr.IsValid()
 	if len(backends) == 0 || lacks {
 		backends = []backend{{point: f.point(fam)}}
 	}
 	var out []packet
 	for _, b := range backends {
-		ps := pair(f, fam, []alternative{from}, s.owners(b.addr))
+		ps := w.pair(f, fam, []alternative{from}, w.targets(b.addr))
 		for i := range ps {
 			ps[i].to = remote{addr: ip}
 			ps[i].ingress = b.point
@@ -175,7 +175,7 @@ func (s *Simulator) backends(svc *model.Service, x point, fam model.Family) []ba
 	}
 	for _, p := range s.resolver.SelectedPods(svc) {
 		if at, ok := podPort(p, port, x); ok {
-			add(s.addrs(p), at)
+			add(s.subject(p).addrs, at)
 		}
 	}
 	return out

@@ -26,7 +26,13 @@ type Shortcuts func(r *compiler.Resolver, policies []*model.Policy, d model.Dire
 // With returns a simulator of the same input that takes shortcuts. It gives the
 // answers that s gives, which [Simulator.Stream] tests on a share of the flows.
 func (s *Simulator) With(shortcuts Shortcuts) *Simulator {
-	return &Simulator{facts: s.facts, shortcuts: shortcuts, plain: s}
+	out := &Simulator{facts: s.facts, shortcuts: shortcuts, plain: s, subjects: make([]subject, len(s.subjects))}
+	for i := range s.subjects { // all but the walks
+		at := &s.subjects[i]
+		out.subjects[i] = subject{pod: at.pod, ref: at.ref, node: at.node, exempt: at.exempt}
+		out.subjects[i].keep(at.addrs)
+	}
+	return out
 }
 
 // DisagreementError is a flow that a shortcut and the walk judge differently: a

@@ -21,9 +21,9 @@ type Simulator struct {
 	shortcuts Shortcuts  // nil for walks alone
 	plain     *Simulator // without them; nil where there are none
 
-	subjects sync.Map // *model.Pod of the inventory to *subject
-	labelled sync.Map // namespace and labels to *walks
-	walks    sync.Map // string of policy numbers to *walks
+	subjects []subject // by index in the inventory's pods
+	labelled sync.Map  // namespace and labels to *walks
+	walks    sync.Map  // string of policy numbers to *walks
 }
 
 // facts is what is judged: the input and what is derived from it alone.
@@ -37,7 +37,7 @@ type facts struct {
 
 	global     []selectable            // GlobalTrafficPolicies
 	namespaced map[string][]selectable // TrafficPolicies by namespace
-	pods       map[string]*model.Pod
+	roster                             // of the inventory's pods
 	services   map[string]*model.Service
 	nodes      map[string][]netip.Addr // addresses by name of node
 	// slices and endpoints are EndpointSlices and Endpoints objects by the
@@ -61,7 +61,6 @@ func New(in *compiler.Input, o compiler.Options) *Simulator {
 		families:   in.Families(o),
 		resolver:   compiler.NewResolver(in.Inventory, o),
 		namespaced: map[string][]selectable{},
-		pods:       make(map[string]*model.Pod, len(in.Inventory.Pods)),
 		services:   make(map[string]*model.Service, len(in.Inventory.Services)),
 		nodes:      make(map[string][]netip.Addr, len(in.Inventory.Nodes)),
 		slices:     map[string][]*model.Endpoints{},
@@ -85,41 +84,13 @@ func New(in *compiler.Input, o compiler.Options) *Simulator {
 			w.namespaced[p.Namespace] = append(w.namespaced[p.Namespace], at)
 		}
 	}
-	for _, p := range in.Inventory.Pods {
-		w.pods[p.Ref()] = p
-	}
 	for _, svc := range in.Inventory.Services {
 		w.services[svc.Ref()] = svc
 	}
 	for _, n := range in.Inventory.Nodes {
 		w.nodes[n.Name] = append(w.nodes[n.Name], n.Addresses...)
 	}
-	return &Simulator{facts: w}
-}
-
-// subject is what is kept about a pod.
-type subject struct {
-	own   []netip.Addr // addresses that are the pod's
-	walks *walks
-}
-
-// walks is both directions of the pods that the same policies select.
-type walks [len(model.Directions)]*Walk
-
-func (s *Simulator) subject(p *model.Pod) *subject {
-	if sub, ok := s.subjects.Load(p); ok {
-		return sub.(*subject)
-	}
-	if p.Name == "" { // given by its labels: not of the inventory, so not worth keeping
-		return &subject{walks: s.walksOf(s.Select(p.Namespace, p.Labels))}
-	}
-	key := p.Namespace + "?" + p.Labels.String()
-	ws, ok := s.labelled.Load(key)
-	if !ok {
-		ws, _ = s.labelled.LoadOrStore(key, s.walksOf(s.Select(p.Namespace, p.Labels)))
-	}
-	sub, _ := s.subjects.LoadOrStore(p, &subject{own: s.addresses.Of(p), walks: ws.(*walks)})
-	return sub.(*subject)
+	return &Simulator{facts: w, subjects: w.enroll()}
 }
 
 // Select returns the policies that select a pod of the namespace with the
@@ -169,41 +140,35 @@ func (s *Simulator) walksOf(policies []*model.Policy) *walks {
 // of p's own node are exempt by peer alone.
 func (s *Simulator) Decide(p *model.Pod, d model.Direction, peer netip.Addr, x model.L4, in func(model.Atom) bool) Decision {
 	peer = peer.Unmap()
-	if why := s.exempt(p, d, peer, nil); why != "" {
+	sub := s.subject(p)
+	if why := sub.exemptFrom(d, peer, nil); why != "" {
 		return Decision{Action: model.Allow, Reason: why, Peer: noPeer}
 	}
-	return s.subject(p).walks[d].Decide(peer, x, in)
+	return s.walksAt(sub)[d].Decide(peer, x, in)
 }
 
-// exempt returns why no policy applies to the direction d of a packet at p, or
-// "" where policies decide. peerPod is the other end where that was given as a
-// pod; otherwise nil.
-func (s *Simulator) exempt(p *model.Pod, d model.Direction, peer netip.Addr, peerPod *model.Pod) Reason {
+// exemptFrom returns why no policy applies to the direction d of a packet at the
+// pod, nil for an end that is none, or "" where policies decide. other is the
+// other end where that is a pod; otherwise nil.
+func (sub *subject) exemptFrom(d model.Direction, peer netip.Addr, other *subject) Reason {
 	switch {
-	case p == nil:
+	case sub == nil:
 		return External
-	case p.Finished():
-		return NotRunning
-	case p.HostNetwork:
-		return HostNetwork
-	case !p.Enrolled && !s.options.AllEnrolled:
-		return NotEnrolled
-	case peer.IsLoopback(), p == peerPod, peer.IsValid() && slices.Contains(s.subject(p).own, peer):
+	case sub.exempt != "":
+		return sub.exempt
+	case peer.IsLoopback(), sub == other, sub.owns(peer):
 		return Self
-	case d == model.Ingress && s.onNode(p.NodeName, peer, peerPod):
+	case d == model.Ingress && sub.onNode(peer, other):
 		return NodeLocal
 	}
 	return ""
 }
 
-// onNode reports whether a packet from peer originates on the node itself: it
+// onNode reports whether a packet from peer originates on the pod's node itself: it
 // comes from one of the node's addresses, or from a pod on the node's network.
-func (s *Simulator) onNode(node string, peer netip.Addr, peerPod *model.Pod) bool {
-	if node == "" {
-		return false
-	}
-	if peerPod != nil && peerPod.HostNetwork && !peerPod.Finished() && peerPod.NodeName == node {
+func (sub *subject) onNode(peer netip.Addr, other *subject) bool {
+	if other != nil && other.exempt == HostNetwork && sub.pod.NodeName != "" && other.pod.NodeName == sub.pod.NodeName {
 		return true
 	}
-	return slices.Contains(s.nodes[node], peer)
+	return slices.Contains(sub.node, peer)
 }

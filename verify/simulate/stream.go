@@ -46,8 +46,9 @@ func (s *Simulator) Stream(ctx context.Context, r io.Reader, w io.Writer, note f
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
+			judge := worker{Simulator: s}
 			for b := range st.todo {
-				s.answer(st.flows, b)
+				judge.batch(st.flows, b)
 				close(b.done)
 			}
 		})
@@ -130,15 +131,15 @@ func isLineError(err error) bool {
 	return errors.As(err, &bad)
 }
 
-// answer judges the flows of b.
-func (s *Simulator) answer(r *FlowReader, b *batch) {
-	at := 0
+// batch judges the flows of b.
+func (w *worker) batch(r *FlowReader, b *batch) {
+	all, at := string(b.text), 0 // once for all of them, as flows are parts of it
 	for _, l := range b.lines {
-		text := b.text[at:l.end]
+		text := all[at:l.end]
 		at = l.end
 		err := l.err
 		if err == nil {
-			err = s.answerLine(r, text, l.line, b)
+			err = w.line(r, text, l.line, b)
 		}
 		if err != nil {
 			b.fail(err, l.line)
@@ -164,19 +165,19 @@ func (b *batch) fail(err error, line int) {
 	b.out = appendFlowError(b.out, flowError{err.Error(), line})
 }
 
-// answerLine judges one line and adds the answer to b, unless there is an error.
-func (s *Simulator) answerLine(r *FlowReader, text []byte, line int, b *batch) error {
+// line judges one line and adds the answer to b, unless there is an error.
+func (w *worker) line(r *FlowReader, text string, line int, b *batch) error {
 	f, err := r.parse(text)
 	if err != nil {
 		return err
 	}
-	res, err := s.Judge(f)
+	res, err := w.judge(f)
 	start := len(b.out)
 	if err == nil {
 		b.out = append(res.appendJSON(b.out), '\n')
 	}
-	if s.plain != nil && sampled(line) {
-		if e := s.compare(f, b.out[start:], err); e != nil {
+	if w.plain != nil && sampled(line) {
+		if e := w.compare(f, b.out[start:], err); e != nil {
 			b.out = b.out[:start]
 			return e
 		}

@@ -127,7 +127,7 @@ func (t *text) step(at *judged, r *walkRule, decided bool) string {
 		p := &r.rule.Peers[at.outcome.decision.Peer]
 		return t.paint(bold, fmt.Sprintf("matches %s[%d] %s", at.walk.Direction.PeerList(), at.outcome.decision.Peer, p))
 	}
-	held := r.everyone()
+	held := r.everyone
 	if !held && at.peer.name == "" {
 		_, held = r.peer(at.peer.addr)
 	}

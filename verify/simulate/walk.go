@@ -34,8 +34,11 @@ type walkRule struct {
 	ref      model.RuleRef
 	name     string // of ref
 	rule     *model.Rule
-	resolved []walkPeer // peers whose addresses are known, in order
-	unknown  []walkPeer // peers that are unknown sets of addresses, in order
+	resolved []walkPeer   // peers whose addresses are known, in order
+	unknown  []walkPeer   // peers that are unknown sets of addresses, in order
+	entries  []model.Port // ports of rule
+	encoded  []byte       // the beginning of a side that it decides, as answers have it
+	everyone bool         // the rule's peer list is empty and so means every peer
 }
 
 // walkPeer is one entry of to or from: addresses, or an atom.
@@ -80,7 +83,10 @@ func (w *facts) rulesOf(p *model.Policy, d model.Direction) []*walkRule {
 }
 
 func newWalkRule(ref model.RuleRef, r *compiler.Resolver) *walkRule {
-	wr := &walkRule{ref: ref, name: ref.String(), rule: ref.Rule()}
+	rule := ref.Rule()
+	wr := &walkRule{ref: ref, name: ref.String(), rule: rule, entries: rule.Ports, everyone: len(rule.Peers) == 0}
+	side := Side{Verdict: verdictOf(rule.Action), Reject: rule.Action == model.Reject, Reason: ByRule, Rule: wr.name}
+	wr.encoded = slices.Clip(side.appendRule(nil))
 	for j := range wr.rule.Peers {
 		p := &wr.rule.Peers[j]
 		res := r.Peer(p, ref.Direction)
@@ -95,13 +101,10 @@ func newWalkRule(ref model.RuleRef, r *compiler.Resolver) *walkRule {
 	return wr
 }
 
-// everyone reports whether the rule's peer list is empty and so means every peer.
-func (r *walkRule) everyone() bool { return len(r.rule.Peers) == 0 }
-
 // peer returns the index of the first peer with known addresses that holds a,
 // noPeer for a rule that means everyone, and whether there is one.
 func (r *walkRule) peer(a netip.Addr) (int, bool) {
-	if r.everyone() {
+	if r.everyone {
 		return noPeer, true
 	}
 	for i := range r.resolved {
@@ -140,11 +143,11 @@ var errPort = errors.New("give the flow a port")
 // ports reports whether one of the rule's port entries matches x. It returns an
 // error wrapping errPort where that depends on a port that was left out.
 func (r *walkRule) ports(x point) (bool, error) {
-	if len(r.rule.Ports) == 0 {
+	if len(r.entries) == 0 {
 		return true, nil
 	}
 	var some model.L4Set
-	for _, p := range r.rule.Ports {
+	for _, p := range r.entries {
 		switch {
 		case p.Proto != x.proto:
 		case !x.proto.HasPorts(), x.known && p.First <= x.port && x.port <= p.Last:

@@ -219,7 +219,7 @@ func (w *Walk) makeL4() {
 // hull returns the first and the last address of a family that the rule could
 // match, and false where there is none. An unresolved peer can be anything.
 func (r *walkRule) hull(f model.Family) (first, last netip.Addr, ok bool) {
-	if r.everyone() || len(r.unknown) > 0 {
+	if r.everyone || len(r.unknown) > 0 {
 		return f.All().Addr(), netipx.PrefixLastIP(f.All()), true
 	}
 	for i := range r.resolved {
