@@ -15,9 +15,10 @@ const maxLinks = 16
 
 // Errors of answers that lead nowhere.
 var (
-	errLoop = errors.New("its CNAMEs lead in a circle")
-	errLong = fmt.Errorf("it leads through more than %d CNAMEs", maxLinks)
-	errLame = errors.New("a referral: it does not resolve names for us")
+	errLoop  = errors.New("its CNAMEs lead in a circle")
+	errLong  = fmt.Errorf("it leads through more than %d CNAMEs", maxLinks)
+	errEmpty = errors.New("its address records hold no address")
+	errLame  = errors.New("a referral: it does not resolve names for us")
 )
 
 // chain is a walk along CNAMEs, over one answer or several.
@@ -62,7 +63,8 @@ func (c *chain) follow(m *dns.Msg, qtype uint16) (a answer, done bool, err error
 		}
 	}
 	if rrs := addrs[c.at]; len(rrs) > 0 {
-		return c.addresses(rrs), true, nil
+		a, err := c.addresses(rrs)
+		return a, true, err
 	}
 	ttl, soa := negativeTTL(m)
 	switch {
@@ -90,8 +92,9 @@ func (c *chain) step(l *dns.CNAME) error {
 	return nil
 }
 
-// addresses returns what the records at the end of the chain say.
-func (c *chain) addresses(rrs []dns.RR) answer {
+// addresses returns what the records at the end of the chain say. Records without
+// data, which updates have (RFC 2136, 2.5.2) and answers must not, are no addresses.
+func (c *chain) addresses(rrs []dns.RR) (answer, error) {
 	a := answer{addrs: make([]netip.Addr, 0, len(rrs))}
 	ttl := c.ttl
 	for _, rr := range rrs {
@@ -108,8 +111,11 @@ func (c *chain) addresses(rrs []dns.RR) answer {
 			ttl = min(ttl, ttlOf(rr))
 		}
 	}
+	if len(a.addrs) == 0 {
+		return answer{}, errEmpty
+	}
 	a.ttl = seconds(ttl)
-	return a
+	return a, nil
 }
 
 // ttlOf returns a record's TTL: one with the highest bit set is 0 (RFC 2181, 8).
