@@ -283,9 +283,11 @@ func (c *comparer) outcome(x, y *Cell) diffCell {
 			return d
 		}
 	}
-	// Where each atom alone decides alike on both sides, two do unless the sides have
-	// them in another order.
-	if p.inOrder(q) && q.inOrder(p) {
+	// Where both sides have the same atoms in the same order, they decide by the same
+	// atom wherever an address is in several, and each alone was judged. Otherwise they
+	// can decide by one each, and what a judge says of these two follows from nothing:
+	// rules that conflict are each no conflict with the lack of a rule.
+	if sameAtoms(p.If, q.If) {
 		return diffCell{}
 	}
 	for i := range p.If {
@@ -355,17 +357,8 @@ func (p *conditional) place(atom model.Atom) int {
 	return len(p.If)
 }
 
-// inOrder reports whether the atoms of p stand in the same order in q.
-func (p *conditional) inOrder(q *conditional) bool {
-	last := 0
-	for i := range p.If {
-		at := q.place(p.If[i].Atom)
-		if at < last {
-			return false
-		}
-		last = at
-	}
-	return true
+func sameAtoms(x, y []Conditional) bool {
+	return slices.EqualFunc(x, y, func(a, b Conditional) bool { return a.Atom == b.Atom })
 }
 
 // first returns the rule that decides for an address in exactly these atoms.
