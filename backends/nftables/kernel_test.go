@@ -22,23 +22,6 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/model"
 )
 
-// namespace makes an empty namespace that is deleted with the test.
-func namespace(t *testing.T) *netlab.Namespace {
-	t.Helper()
-	kerneltest.Require(t)
-	lab := netlab.New()
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	n, err := lab.Namespace("nft")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func emit(t testing.TB, p *compiler.Program) *bundle.Bundle {
 	t.Helper()
 	a, err := Emit(p)
@@ -74,7 +57,7 @@ func listed(t *testing.T, n *netlab.Namespace) string {
 // generation's chains, which a loader never adds twice, stand twice.
 func TestKernelTwice(t *testing.T) {
 	for _, p := range []*compiler.Program{sample(), samplePod()} {
-		n := namespace(t)
+		n := kerneltest.NewNamespace(t, "nft")
 		a := emit(t, p)
 		load(t, n, a.Files)
 		before := listed(t, n)
@@ -92,7 +75,7 @@ func TestKernelTwice(t *testing.T) {
 // TestKernelScript: a script loads, loads again with the same result, and
 // replaces another.
 func TestKernelScript(t *testing.T) {
-	n := namespace(t)
+	n := kerneltest.NewNamespace(t, "nft")
 	for _, p := range []*compiler.Program{sample(), sampleUnknown(), samplePod(), sample()} {
 		script, err := Script(p)
 		if err != nil {
@@ -124,7 +107,7 @@ func TestKernelSmall(t *testing.T) {
 			}, nil)},
 	}
 	a := emit(t, p)
-	n := namespace(t)
+	n := kerneltest.NewNamespace(t, "nft")
 	load(t, n, a.Files)
 	pods, err := ReadPods(a.Files[3].Data)
 	if err != nil {
@@ -135,7 +118,7 @@ func TestKernelSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := namespace(t)
+	other := kerneltest.NewNamespace(t, "nft")
 	if err := other.NFT(string(hand)); err != nil {
 		t.Fatalf("testdata/small.nft: %v", err)
 	}
@@ -158,7 +141,7 @@ func sortBlocks(ruleset string) []string {
 
 // TestKernelRandom: whatever is emitted is accepted by nft and by Check.
 func TestKernelRandom(t *testing.T) {
-	n := namespace(t)
+	n := kerneltest.NewNamespace(t, "nft")
 	for seed := range uint64(60) {
 		p := randomProgram(rand.New(rand.NewPCG(seed, 1)))
 		a, err := Emit(p)
@@ -255,6 +238,6 @@ func TestKernelLarge(t *testing.T) {
 			t.Fatalf("a line of %d bytes", len(line))
 		}
 	}
-	n := namespace(t)
+	n := kerneltest.NewNamespace(t, "nft")
 	load(t, n, a.Files)
 }

@@ -2,7 +2,6 @@ package agree
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"github.com/trafficpolicy/trafficpolicy/backends/bundle"
@@ -114,7 +113,7 @@ func (s *Set) ended(q Packet, end bpflab.End) (Verdict, error) {
 		return Verdict{Action: model.Reject}, nil
 	case end != bpflab.Dropped:
 		return Verdict{}, fmt.Errorf("the program %s", end)
-	case !answerable(q.Peer) || !answerable(q.Local):
+	case !bpflab.Answerable(q.Peer) || !bpflab.Answerable(q.Local):
 		if v, err := s.mute(q); err != nil || v.Action == model.Reject {
 			return v, err
 		}
@@ -129,14 +128,6 @@ func (s *Set) mute(q Packet) (Verdict, error) {
 		return Verdict{}, err
 	}
 	return judge(q)
-}
-
-// answerable reports whether a packet to or from a may be answered: a is one host.
-func answerable(a netip.Addr) bool {
-	if a.Is4() {
-		return a.As4()[0] != 0 && a.As4()[0] < 224
-	}
-	return !a.IsMulticast() && !a.IsUnspecified()
 }
 
 // first builds the first packet of a connection that no other has.

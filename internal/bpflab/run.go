@@ -5,6 +5,7 @@ package bpflab
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -49,6 +50,14 @@ func (e End) String() string {
 		return "answered"
 	}
 	return fmt.Sprintf("returned %#x", uint32(e))
+}
+
+// Answerable reports whether a packet to or from a may be answered: a is one host.
+func Answerable(a netip.Addr) bool {
+	if a.Is4() {
+		return a.As4()[0] != 0 && a.As4()[0] < 224
+	}
+	return !a.IsMulticast() && !a.IsUnspecified()
 }
 
 // Result is what a program did.

@@ -24,22 +24,14 @@ var ready = sync.OnceValue(func() error {
 func Require(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		lacking(t, "needs root: it makes network namespaces")
+		netlab.Lacking(t, "needs root: it makes network namespaces")
 	}
 	if _, err := find("knotd"); err != nil {
-		lacking(t, "needs the DNS server knotd (package knot): "+err.Error())
+		netlab.Lacking(t, "needs the DNS server knotd (package knot): "+err.Error())
 	}
 	if err := ready(); err != nil {
-		lacking(t, "needs network namespaces: "+err.Error())
+		netlab.Lacking(t, "needs network namespaces: "+err.Error())
 	}
-}
-
-func lacking(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("TRAFFICPOLICY_REQUIRE_KERNEL") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // New starts a server that ends with the test, as Start does.

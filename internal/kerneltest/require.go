@@ -53,22 +53,31 @@ func sweepPins() {
 func Require(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		lacking(t, "needs root: it makes network namespaces")
+		netlab.Lacking(t, "needs root: it makes network namespaces")
 	}
 	if _, err := exec.LookPath("nft"); err != nil {
-		lacking(t, "needs the nft command (package nftables): "+err.Error())
+		netlab.Lacking(t, "needs the nft command (package nftables): "+err.Error())
 	}
 	if err := ready(); err != nil {
-		lacking(t, "needs network namespaces: "+err.Error())
+		netlab.Lacking(t, "needs network namespaces: "+err.Error())
 	}
 }
 
-func lacking(t testing.TB, why string) {
+// NewNamespace makes an empty namespace that is deleted with the test.
+func NewNamespace(t testing.TB, name string) *netlab.Namespace {
 	t.Helper()
-	if os.Getenv("TRAFFICPOLICY_REQUIRE_KERNEL") == "1" {
-		t.Fatal(why)
+	Require(t)
+	lab := netlab.New()
+	t.Cleanup(func() {
+		if err := lab.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	n, err := lab.Namespace(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Skip(why)
+	return n
 }
 
 // NewNode makes a node that is deleted with the test.

@@ -197,7 +197,7 @@ func (x *comparison) change(t compiler.Target) error {
 		decision := x.nextSim.Walk(x.policies(x.nextSim, pod), l.direction).Decide(l.peer, l.point, nil)
 		want, reject := passed, decision.Action == model.Reject
 		if !decision.Action.Allows() {
-			if want = dropped; reject && answerable(l.packet.Src) && answerable(l.packet.Dst) {
+			if want = dropped; reject && bpflab.Answerable(l.packet.Src) && bpflab.Answerable(l.packet.Dst) {
 				want = answered
 			}
 		}
@@ -286,7 +286,7 @@ func (x *comparison) packet() error {
 	want := passed
 	if !pass {
 		want = dropped
-		if reject && answerable(local) && answerable(peer) {
+		if reject && bpflab.Answerable(local) && bpflab.Answerable(peer) {
 			want = answered
 			x.want["rejects"]++
 		}
@@ -364,14 +364,6 @@ func (x *comparison) build(local, peer netip.Addr, d model.Direction, point mode
 		p.Options = slices.Repeat([]byte{1, 1, 1, 1}, x.IntN(11))
 	}
 	return p
-}
-
-// answerable reports whether a packet from or to a may be answered: a is one host.
-func answerable(a netip.Addr) bool {
-	if a.Is4() {
-		return a.As4()[0] != 0 && a.As4()[0] < 224
-	}
-	return !a.IsMulticast() && !a.IsUnspecified()
 }
 
 // counters compares what was counted.

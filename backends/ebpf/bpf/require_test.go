@@ -12,6 +12,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 )
 
 // usable reports why the kernel cannot be asked, once.
@@ -27,19 +29,11 @@ var usable = sync.OnceValue(func() error {
 func require(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		lacking(t, "needs root: it loads eBPF programs")
+		netlab.Lacking(t, "needs root: it loads eBPF programs")
 	}
 	if err := usable(); err != nil {
-		lacking(t, "needs eBPF programs of traffic control (Linux 5.15): "+err.Error())
+		netlab.Lacking(t, "needs eBPF programs of traffic control (Linux 5.15): "+err.Error())
 	}
-}
-
-func lacking(t testing.TB, why string) {
-	t.Helper()
-	if os.Getenv("TRAFFICPOLICY_REQUIRE_KERNEL") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // soak returns how many times as long random tests run, from TRAFFICPOLICY_SOAK.

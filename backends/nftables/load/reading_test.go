@@ -31,22 +31,6 @@ type inForce struct {
 	applied *loader.Applied
 }
 
-func namespace(t *testing.T) *netlab.Namespace {
-	t.Helper()
-	kerneltest.Require(t)
-	lab := netlab.New()
-	t.Cleanup(func() {
-		if err := lab.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	n, err := lab.Namespace("nft")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // force gives the kernel a bundle.
 func force(t *testing.T, n *netlab.Namespace, a *bundle.Bundle, r *state.Record) *inForce {
 	t.Helper()
@@ -159,7 +143,7 @@ func bundles(t *testing.T, seed uint64, unknown bool) []*bundle.Bundle {
 
 // TestKernelReading: what the kernel lists is what the bundle decides.
 func TestKernelReading(t *testing.T) {
-	n := namespace(t)
+	n := kerneltest.NewNamespace(t, "nft")
 	for seed := range uint64(12) {
 		for _, a := range bundles(t, seed, seed%3 == 0) {
 			x := force(t, n, a, &state.Record{})
@@ -184,7 +168,7 @@ func TestKernelReading(t *testing.T) {
 // full is the state of a node on which everything of the loader's own is used.
 func full(t *testing.T) *inForce {
 	t.Helper()
-	n := namespace(t)
+	n := kerneltest.NewNamespace(t, "nft")
 	var a *bundle.Bundle
 	for seed := uint64(0); a == nil; seed++ {
 		all := bundles(t, seed, false)
