@@ -121,15 +121,6 @@ func (s *Set) ended(q Packet, end bpflab.End) (Verdict, error) {
 	return Verdict{Action: model.Deny}, nil
 }
 
-// mute returns what the rules say where the program cannot tell.
-func (s *Set) mute(q Packet) (Verdict, error) {
-	judge, err := Plain.Read(s)
-	if err != nil {
-		return Verdict{}, err
-	}
-	return judge(q)
-}
-
 // first builds the first packet of a connection that no other has.
 func first(q Packet, port uint16) *netlab.Packet {
 	p := &netlab.Packet{Src: q.Local, Dst: q.Peer, SrcPort: port, DstPort: q.L4.Port(), ID: port}

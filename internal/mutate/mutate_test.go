@@ -1,3 +1,5 @@
+//go:build linux
+
 package mutate
 
 import (
@@ -8,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +22,7 @@ import (
 	"github.com/trafficpolicy/trafficpolicy/compiler"
 	"github.com/trafficpolicy/trafficpolicy/compiler/space"
 	"github.com/trafficpolicy/trafficpolicy/internal/agree"
+	"github.com/trafficpolicy/trafficpolicy/internal/netlab"
 	"github.com/trafficpolicy/trafficpolicy/internal/synth"
 	"github.com/trafficpolicy/trafficpolicy/model"
 	"github.com/trafficpolicy/trafficpolicy/verify"
@@ -296,6 +300,9 @@ func namesOf(names map[string][]netip.Addr) (out []func(model.Atom) bool) {
 // TestGraph: what the verifier accepts of a changed graph decides as before, in the
 // kernel; tables and manifests are accepted as they are alone.
 func TestGraph(t *testing.T) {
+	if os.Geteuid() != 0 {
+		netlab.Lacking(t, "needs root: it loads eBPF programs")
+	}
 	programs, err := agree.NewPrograms()
 	if err != nil {
 		t.Fatal(err)
